@@ -1,0 +1,13 @@
+/** One private key that can sign: in memory, in a KMS, in an HSM. Serves client assertions and DPoP proofs alike. */
+export interface Signer {
+  /** JWS algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1), for example `ES256`. */
+  readonly alg: string
+  readonly kid?: string | undefined
+  /** Public part, as it goes into a proof's header or a published JWKS. */
+  readonly publicJwk: Readonly<Record<string, unknown>>
+  /** Raw JWS signature (R || S for ECDSA) over the signing input. */
+  sign(input: Uint8Array, options?: { readonly signal?: AbortSignal | undefined }): Awaitable<Uint8Array>
+}
+
+/** A value or a promise of it. */
+export type Awaitable<T> = T | PromiseLike<T>

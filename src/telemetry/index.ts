@@ -1,0 +1,1 @@
+export { noTelemetry, type Operation, type Outcome, type Telemetry, type TelemetryEvent } from './telemetry.ts'

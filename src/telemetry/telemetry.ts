@@ -1,0 +1,42 @@
+/** Something that takes time and is worth a span. Holds names only, never a value. */
+export type Operation =
+  | { readonly name: 'token.get'; readonly client: string }
+  | { readonly name: 'token.request'; readonly client: string; readonly grantType: string }
+  | { readonly name: 'store.get' | 'store.set' | 'store.delete'; readonly store: string }
+  | { readonly name: 'resource.retry'; readonly reason: 'use_dpop_nonce' | 'invalid_token' }
+
+/** What became of an operation; filled in while it runs. */
+export interface Outcome {
+  cache?: 'l1' | 'l2' | 'miss' | 'stale'
+  /** `code` of the error that ended the operation. */
+  error?: string
+}
+
+/** Something that happened and made no caller fail, but that an operator wants to know. */
+export type TelemetryEvent =
+  /** A renewal behind the scenes failed; the current token is still served. */
+  | { readonly name: 'renewal_failed'; readonly client: string; readonly error: string }
+  /** `expires_in` makes no sense: the token is handed out once and not cached. */
+  | { readonly name: 'lifetime_invalid'; readonly client: string }
+  /** The server granted other scope values than were asked for. */
+  | { readonly name: 'scope_changed'; readonly client: string; readonly granted: string }
+  /** Metadata could not be refreshed; the last good copy is used. */
+  | { readonly name: 'metadata_stale'; readonly issuer: string; readonly error: string }
+  /** Refreshed metadata names a token endpoint on another origin. */
+  | { readonly name: 'token_endpoint_moved'; readonly issuer: string; readonly from: string; readonly to: string }
+  /** The store failed or was too slow; what it was asked for counts as missing. */
+  | { readonly name: 'store_failed'; readonly operation: 'get' | 'set' | 'delete'; readonly error: string }
+
+/** The one seam for spans, counters and logs. Implementations never throw. */
+export interface Telemetry {
+  /** Runs the work, and watches it. */
+  run<T>(operation: Operation, work: (outcome: Outcome) => Promise<T>): Promise<T>
+  /** Takes note of something that happened. */
+  note(event: TelemetryEvent): void
+}
+
+/** Watches nothing. */
+export const noTelemetry: Telemetry = {
+  run: (_operation, work) => work({}),
+  note: () => {},
+}

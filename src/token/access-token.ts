@@ -1,0 +1,70 @@
+/**
+ * What RFC 6749 section 5.1 returns, with `expires_in` made absolute.
+ * Printing, inspecting or serialising one never shows the token itself.
+ */
+export interface AccessToken {
+  readonly accessToken: string
+  /** How the token is sent: RFC 6750 section 2.1 or RFC 9449 section 7.1. */
+  readonly tokenType: TokenType
+  /**
+   * Milliseconds since the epoch. 0 when the server declared a lifetime of zero or none that makes sense: such a token is
+   * good for one use at once and is never cached.
+   */
+  readonly expiresAt: number
+  /** The granted scope, as the server named it or as it was asked for (RFC 6749 section 3.3). */
+  readonly scope?: string | undefined
+  /** RFC 7638 thumbprint of the key that the token is bound to. */
+  readonly jkt?: string | undefined
+}
+
+/** The token types that a request can be made with. */
+export type TokenType = 'Bearer' | 'DPoP'
+
+/** Where Node, Bun and Deno look for a text to print. */
+const inspect = Symbol.for('nodejs.util.inspect.custom')
+
+/** Holds the token itself in a private field, out of reach of enumeration, cloning and printing. */
+class RedactedAccessToken implements AccessToken {
+  readonly #accessToken: string
+  readonly tokenType: TokenType
+  readonly expiresAt: number
+  readonly scope: string | undefined
+  declare readonly jkt?: string | undefined
+
+  constructor({ accessToken, tokenType, expiresAt, scope, jkt }: AccessToken) {
+    this.#accessToken = accessToken
+    this.tokenType = tokenType
+    this.expiresAt = expiresAt
+    this.scope = scope
+    if (jkt !== undefined) this.jkt = jkt
+    Object.freeze(this)
+  }
+
+  get accessToken(): string {
+    return this.#accessToken
+  }
+
+  toJSON(): Omit<AccessToken, 'accessToken'> {
+    return { ...this }
+  }
+
+  toString(): string {
+    return `[AccessToken ${this.tokenType}]`
+  }
+
+  [inspect](): string {
+    const scope = this.scope === undefined ? '' : `, scope ${JSON.stringify(this.scope)}`
+    const expiry = this.expiresAt === 0 ? 'for one use' : `expires ${new Date(this.expiresAt).toISOString()}`
+    return `AccessToken { ${this.tokenType}, ${expiry}${scope} }`
+  }
+}
+
+/** Makes a frozen access token that hides its value from everything but its `accessToken` property. */
+export function createAccessToken(token: AccessToken): AccessToken {
+  return new RedactedAccessToken(token)
+}
+
+/** Whether two tokens are the same one, whoever made the objects that carry them. */
+export function isSameToken(a: AccessToken, b: AccessToken): boolean {
+  return a.accessToken === b.accessToken && a.tokenType === b.tokenType
+}

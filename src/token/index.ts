@@ -1,0 +1,19 @@
+export { type AccessToken, createAccessToken, isSameToken, type TokenType } from './access-token.ts'
+export {
+  type AnyEvertokenError,
+  ConfigurationError,
+  copyError,
+  type ErrorDetails,
+  isEvertokenError,
+  SessionError,
+  type SessionErrorDetails,
+  StoreError,
+  TokenEndpointError,
+  type TokenEndpointErrorDetails,
+  TokenResponseError,
+  type TokenResponseErrorDetails,
+  TransportError,
+  type TransportErrorDetails,
+} from './errors.ts'
+export type { ClientAssertion, TokenRequest } from './token-request.ts'
+export type { GetTokenOptions, TokenSource } from './token-source.ts'
