@@ -7,7 +7,6 @@ export type Operation =
 
 /** What became of an operation; filled in while it runs. */
 export interface Outcome {
-  cache?: 'l1' | 'l2' | 'miss' | 'stale'
   /** `code` of the error that ended the operation. */
   error?: string
 }
@@ -19,7 +18,7 @@ export type TelemetryEvent =
   /** `expires_in` makes no sense: the token is handed out once and not cached. */
   | { readonly name: 'lifetime_invalid'; readonly client: string }
   /** The server granted other scope values than were asked for. */
-  | { readonly name: 'scope_changed'; readonly client: string; readonly granted: string }
+  | { readonly name: 'scope_changed'; readonly client: string }
   /** Metadata could not be refreshed; the last good copy is used. */
   | { readonly name: 'metadata_stale'; readonly issuer: string; readonly error: string }
   /** Refreshed metadata names a token endpoint on another origin. */

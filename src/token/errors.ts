@@ -69,13 +69,14 @@ export class TokenEndpointError extends EvertokenError {
 /** What a {@link TokenResponseError} tells beside its code. */
 export interface TokenResponseErrorDetails extends ErrorDetails {
   readonly status?: number | undefined
+  readonly retryable?: boolean | undefined
   readonly missingScope?: string | undefined
 }
 
 /** The server's operator has to act: the answer breaks the protocol, or grants less than was asked for. */
 export class TokenResponseError extends EvertokenError {
   override readonly name: string = 'TokenResponseError'
-  readonly retryable: boolean = false
+  readonly retryable: boolean
   /** HTTP status of the answer, where there was one. */
   readonly status: number | undefined
   /** The scope values that were asked for and not granted (code `insufficient_granted_scope`). */
@@ -83,6 +84,7 @@ export class TokenResponseError extends EvertokenError {
 
   constructor(message: string, details: TokenResponseErrorDetails) {
     super(message, details)
+    this.retryable = details.retryable ?? false
     this.status = details.status
     this.missingScope = details.missingScope
   }

@@ -1,0 +1,147 @@
+import type { CryptoKey } from 'jose'
+import { ConfigurationError } from '../token/index.ts'
+import { describe } from '../util/index.ts'
+import { ALGORITHMS, DEFAULT_ALG, type KeyKind, MIN_RSA_BITS } from './algorithms.ts'
+import { kindFromPkcs8, pkcs8FromPem } from './pkcs8.ts'
+import type { Signer } from './signer.ts'
+
+/** A private key as people have it. */
+export type PrivateKey = Signer | string | JsonWebKey | CryptoKey | CryptoKeyPair | KeyObjectLike
+
+/** The two halves that `crypto.subtle.generateKey` returns. */
+export interface CryptoKeyPair {
+  readonly privateKey: CryptoKey
+  readonly publicKey: CryptoKey
+}
+
+/** JSON Web Key (RFC 7517), private members included. */
+export interface JsonWebKey {
+  readonly kty?: string | undefined
+  readonly kid?: string | undefined
+  readonly alg?: string | undefined
+  readonly [member: string]: unknown
+}
+
+/** What is used of Node's `KeyObject`, so that no import of Node is needed. */
+export interface KeyObjectLike {
+  readonly type: string
+  export(options: { readonly format: 'jwk' }): object
+}
+
+/** A key that has been looked at: its form, what kind it is, and how it signs. */
+export interface ExaminedKey {
+  readonly material:
+    | { readonly form: 'jwk'; readonly jwk: JsonWebKey }
+    | { readonly form: 'pem'; readonly pem: string }
+    | { readonly form: 'crypto-key'; readonly privateKey: CryptoKey; readonly publicKey: CryptoKey | undefined }
+  readonly alg: string
+  readonly kid: string | undefined
+}
+
+/**
+ * Looks at a private key without using it, so that a wrong one is refused where it is configured.
+ *
+ * @throws ConfigurationError with code `key_invalid`, which tells what kind of key came and never the key.
+ */
+export function examineKey(
+  key: Exclude<PrivateKey, Signer>,
+  { alg, kid }: { readonly alg?: string | undefined; readonly kid?: string | undefined } = {},
+): ExaminedKey {
+  const { material, kind, rsaBits, ownAlg, ownKid } = look(key)
+  const chosen = alg ?? ownAlg ?? DEFAULT_ALG[kind]
+  const algorithm = ALGORITHMS.get(chosen)
+  if (algorithm === undefined) throw keyInvalid(`an algorithm out of ${[...ALGORITHMS.keys()].join(', ')}`, chosen)
+  if (algorithm.kind !== kind) throw keyInvalid(`a ${algorithm.kind} key for ${chosen}`, `a ${kind} key`)
+  if (rsaBits !== undefined && rsaBits < MIN_RSA_BITS) {
+    throw keyInvalid(`an RSA key of at least ${MIN_RSA_BITS} bits`, `one of ${rsaBits} bits`)
+  }
+  return { material, alg: chosen, kid: kid ?? ownKid }
+}
+
+interface Look {
+  readonly material: ExaminedKey['material']
+  readonly kind: KeyKind
+  readonly rsaBits?: number | undefined
+  readonly ownAlg?: string | undefined
+  readonly ownKid?: string | undefined
+}
+
+function look(key: unknown): Look {
+  if (typeof key === 'string') return lookAtPem(key)
+  if (typeof key !== 'object' || key === null) throw keyInvalid('a private key', describe(key))
+  if (isKeyObject(key)) {
+    if (key.type !== 'private') throw keyInvalid('a private key', `a ${key.type} KeyObject`)
+    return lookAtJwk(key.export({ format: 'jwk' }) as JsonWebKey)
+  }
+  if ('privateKey' in key && isCryptoKey(key.privateKey)) {
+    return lookAtCryptoKey(key.privateKey, 'publicKey' in key && isCryptoKey(key.publicKey) ? key.publicKey : undefined)
+  }
+  if (isCryptoKey(key)) return lookAtCryptoKey(key, undefined)
+  if ('kty' in key) return lookAtJwk(key as JsonWebKey)
+  throw keyInvalid('a private key as PEM, JWK, CryptoKey, KeyObject or Signer', 'another object')
+}
+
+function lookAtPem(pem: string): Look {
+  const der = pkcs8FromPem(pem)
+  if (typeof der === 'string') throw keyInvalid('a PKCS #8 private key in PEM ("BEGIN PRIVATE KEY")', der)
+  const found = kindFromPkcs8(der)
+  if (found === undefined) throw keyInvalid('an RSA, P-256, P-384, P-521 or Ed25519 key', 'a PEM of another key type')
+  return { material: { form: 'pem', pem }, ...found }
+}
+
+const KIND_BY_CURVE: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'Ed25519'])
+
+function lookAtJwk(jwk: JsonWebKey): Look {
+  const kind = jwk.kty === 'RSA' ? 'RSA' : String(jwk['crv'])
+  if (jwk.kty === 'oct') throw keyInvalid('an asymmetric private key', 'a symmetric JWK')
+  if (kind !== 'RSA' && !KIND_BY_CURVE.has(kind)) throw keyInvalid('an RSA, EC or Ed25519 JWK', 'a JWK of another type')
+  if (typeof jwk['d'] !== 'string' || jwk['d'] === '') throw keyInvalid('a private JWK', 'a JWK without "d"')
+  for (const member of kind === 'RSA' ? ['n', 'e', 'p', 'q'] : kind === 'Ed25519' ? ['x'] : ['x', 'y']) {
+    if (typeof jwk[member] !== 'string' || jwk[member] === '') {
+      throw keyInvalid(`a JWK with "${member}"`, `${describe(jwk[member])} in its place`)
+    }
+  }
+  return {
+    material: { form: 'jwk', jwk },
+    kind: kind as KeyKind,
+    // Six bits a character; a modulus has no leading zeros, so this is at most five bits too many.
+    rsaBits: kind === 'RSA' ? Math.floor((String(jwk['n']).length * 6) / 8) * 8 : undefined,
+    ownAlg: jwk.alg,
+    ownKid: jwk.kid,
+  }
+}
+
+function lookAtCryptoKey(privateKey: CryptoKey, publicKey: CryptoKey | undefined): Look {
+  if (privateKey.type !== 'private') throw keyInvalid('a private key', `a ${privateKey.type} CryptoKey`)
+  if (!privateKey.usages.includes('sign')) throw keyInvalid('a key with usage "sign"', 'a CryptoKey without it')
+  const { name, hash, namedCurve, modulusLength } = privateKey.algorithm as CryptoKeyAlgorithm
+  const kind = namedCurve ?? (name.startsWith('RSA') ? 'RSA' : name)
+  if (kind !== 'RSA' && !KIND_BY_CURVE.has(kind)) throw keyInvalid('an RSA, EC or Ed25519 key', `a ${name} CryptoKey`)
+  const prefix = { 'RSASSA-PKCS1-v1_5': 'RS', 'RSA-PSS': 'PS' }[name]
+  return {
+    material: { form: 'crypto-key', privateKey, publicKey },
+    kind: kind as KeyKind,
+    rsaBits: modulusLength,
+    // An RSA CryptoKey is bound to one scheme and hash.
+    ownAlg: prefix !== undefined && hash !== undefined ? prefix + hash.name.slice('SHA-'.length) : undefined,
+  }
+}
+
+interface CryptoKeyAlgorithm {
+  readonly name: string
+  readonly hash?: { readonly name: string }
+  readonly namedCurve?: string
+  readonly modulusLength?: number
+}
+
+function isCryptoKey(value: unknown): value is CryptoKey {
+  return Object.prototype.toString.call(value) === '[object CryptoKey]'
+}
+
+function isKeyObject(value: object): value is KeyObjectLike {
+  return 'export' in value && typeof value.export === 'function' && 'type' in value
+}
+
+function keyInvalid(expected: string, came: string): ConfigurationError {
+  return new ConfigurationError(`expected ${expected}, got ${came}`, { code: 'key_invalid' })
+}

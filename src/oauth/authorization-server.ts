@@ -1,0 +1,92 @@
+import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
+import { isEvertokenError, TransportError } from '../token/index.ts'
+import { type CircuitBreaker, type Clock, createCircuitBreaker, singleFlight } from '../util/index.ts'
+import type { BackChannel } from './back-channel.ts'
+import { discover } from './discovery.ts'
+import type { ServerMetadata } from './server-metadata.ts'
+
+/** One authorization server, as one client configuration knows it. */
+export interface AuthorizationServer {
+  /** Endpoints, from configuration or from a document that is at most a day old. */
+  metadata(): Promise<ServerMetadata>
+  /** Guards every request to this server, and to no other. */
+  readonly breaker: CircuitBreaker
+}
+
+/** What discovery needs. */
+export interface AuthorizationServerOptions {
+  readonly channel: BackChannel
+  readonly clock: Clock
+  readonly telemetry?: Telemetry | undefined
+}
+
+/** From this age on a document is asked for again, behind the callers. */
+const REFRESH_AFTER_MS = 60 * 60 * 1000
+/** A document older than this is not used any more. */
+const UNUSABLE_AFTER_MS = 24 * 60 * 60 * 1000
+/** After a failed refresh the next one waits so long. */
+const REFRESH_PAUSE_MS = 60 * 1000
+
+/** A server whose endpoints are configured. */
+export function configuredServer(metadata: ServerMetadata, { clock }: { readonly clock: Clock }): AuthorizationServer {
+  const name = metadata.issuer ?? metadata.tokenEndpoint.origin
+  return { metadata: async () => metadata, breaker: serverBreaker(name, clock) }
+}
+
+/**
+ * A server that is asked for its metadata when it is first needed (RFC 8414, OpenID Connect Discovery). Calls that
+ * overlap share one request. A document is refreshed after an hour, and served on for a day where that fails.
+ */
+export function discoveredServer(
+  issuer: string,
+  { channel, clock, telemetry = noTelemetry }: AuthorizationServerOptions,
+): AuthorizationServer {
+  let known: ServerMetadata | undefined
+  let knownAt = 0
+  let refreshAt = 0
+
+  const refresh = singleFlight(async () => {
+    const found = await discover(issuer, { channel, clock })
+    const from = known?.tokenEndpoint.origin
+    const to = found.tokenEndpoint.origin
+    if (from !== undefined && from !== to) telemetry.note({ name: 'token_endpoint_moved', issuer, from, to })
+    known = found
+    knownAt = clock.now()
+    refreshAt = knownAt + REFRESH_AFTER_MS
+    return found
+  })
+
+  function refreshBehind(): void {
+    refreshAt = clock.now() + REFRESH_PAUSE_MS
+    refresh().catch((error) => telemetry.note({ name: 'metadata_stale', issuer, error: error.code ?? error.name }))
+  }
+
+  return {
+    breaker: serverBreaker(issuer, clock),
+    async metadata() {
+      const now = clock.now()
+      if (known === undefined || now - knownAt >= UNUSABLE_AFTER_MS) return refresh()
+      if (now >= refreshAt) refreshBehind()
+      return known
+    },
+  }
+}
+
+function serverBreaker(name: string, clock: Clock): CircuitBreaker {
+  return createCircuitBreaker({
+    clock,
+    isOutage,
+    refusal: (cause) =>
+      new TransportError(`expected ${name} to be up, got failures only; it is tried again within a second`, {
+        code: 'circuit_open',
+        retryable: true,
+        cause,
+      }),
+  })
+}
+
+/** No answer, or one that only a broken server gives. A server that asks for a pause (429) is up. */
+function isOutage(error: unknown): boolean {
+  if (!isEvertokenError(error) || !error.retryable) return false
+  return !('status' in error && error.status === 429)
+}

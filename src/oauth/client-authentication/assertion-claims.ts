@@ -1,0 +1,79 @@
+import { ConfigurationError } from '../../token/index.ts'
+import { base64url } from '../../util/index.ts'
+import type { ClientIdentity } from './client-authentication.ts'
+
+/** What shapes the assertions that a client makes itself. */
+export interface AssertionOptions {
+  /**
+   * `aud` claim. Default `issuer`: the issuer identifier, which no other server accepts. `token_endpoint` is for servers that
+   * know only the older rule (RFC 7523 section 3); any other text is sent as it is.
+   */
+  readonly audience?: 'issuer' | 'token_endpoint' | (string & {}) | undefined
+  /** `typ` header. Default `client-authentication+jwt`; `JWT` or `false` (none) for servers that refuse it. */
+  readonly typ?: string | false | undefined
+  /** Seconds from `iat` to `exp`. Default 60, at most 300. */
+  readonly lifetimeSeconds?: number | undefined
+}
+
+/** Longer-lived assertions would be worth stealing. */
+const MAX_LIFETIME_SECONDS = 300
+/** 128 bits. */
+const JTI_BYTES = 16
+
+/** The parts of an assertion that are the same for every attempt, checked. */
+export interface AssertionTemplate {
+  readonly typ: string | undefined
+  readonly needsIssuer: boolean
+  claimsFor(client: ClientIdentity, wallTime: number): Readonly<Record<string, unknown>>
+}
+
+/**
+ * Claims of RFC 7523 section 3, with the audience rule of its successor: one string, the issuer, whatever endpoint
+ * the request goes to.
+ */
+export function assertionTemplate(option: string, alg: string, options: AssertionOptions): AssertionTemplate {
+  const { audience = 'issuer', typ = 'client-authentication+jwt', lifetimeSeconds = 60 } = options
+  if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 1 || lifetimeSeconds > MAX_LIFETIME_SECONDS) {
+    throw invalid(`${option}: expected lifetimeSeconds to be a whole number from 1 to ${MAX_LIFETIME_SECONDS}`)
+  }
+  if (typeof audience !== 'string' || audience === '')
+    throw invalid(`${option}: expected audience to be a non-empty string`)
+  return {
+    typ: typ === false ? undefined : typ,
+    needsIssuer: audience === 'issuer',
+    claimsFor(client, wallTime) {
+      assertAlgSupported(alg, client)
+      const iat = Math.floor(wallTime / 1000)
+      return {
+        iss: client.clientId,
+        sub: client.clientId,
+        aud: audienceFor(audience, client),
+        jti: base64url(crypto.getRandomValues(new Uint8Array(JTI_BYTES))),
+        iat,
+        exp: iat + lifetimeSeconds,
+      }
+    },
+  }
+}
+
+/** Refuses a key whose algorithm the server says that it does not take. */
+function assertAlgSupported(alg: string, { clientName, assertionAlgs }: ClientIdentity): void {
+  if (assertionAlgs === undefined || assertionAlgs.includes(alg)) return
+  // Ed25519 is the newer name of what EdDSA is with such a key (RFC 9864 section 2.2).
+  if (alg === 'EdDSA' && assertionAlgs.includes('Ed25519')) return
+  throw new ConfigurationError(
+    `client "${clientName}": expected a key for ${assertionAlgs.join(', ')} as the server asks, got one for ${alg}`,
+    { code: 'alg_unsupported' },
+  )
+}
+
+function audienceFor(audience: string, { clientName, issuer, tokenEndpoint }: ClientIdentity): string {
+  if (audience === 'token_endpoint') return tokenEndpoint.href
+  if (audience !== 'issuer') return audience
+  if (issuer !== undefined) return issuer
+  throw invalid(`client "${clientName}": expected an issuer or an explicit audience to address the client assertion to`)
+}
+
+function invalid(message: string): ConfigurationError {
+  return new ConfigurationError(message, { code: 'assertion_options_invalid' })
+}

@@ -1,0 +1,83 @@
+import * as oauth from 'oauth4webapi'
+import { ConfigurationError, isEvertokenError } from '../token/index.ts'
+import { type BackChannelAnswer, toResponse } from './back-channel.ts'
+import type { ClientAuthentication } from './client-authentication/index.ts'
+import type { OAuthClient } from './oauth-client.ts'
+import { secretsOf } from './redaction.ts'
+import type { ServerMetadata } from './server-metadata.ts'
+
+/** What the protocol engine calls to send a request that it has drafted. */
+type EngineFetch = (url: string, init: EngineRequest) => Promise<Response>
+
+interface EngineRequest {
+  readonly method: string
+  readonly headers: Record<string, string>
+  readonly body: URLSearchParams
+}
+
+/** One authenticated request, for the protocol engine to fill and send, and for us to keep the answer of. */
+export interface Exchange {
+  readonly authenticate: (as: unknown, client: unknown, body: URLSearchParams, headers: Headers) => Promise<void>
+  readonly fetch: EngineFetch
+  readonly answer: () => BackChannelAnswer
+  /** What a refusal has to know of the request: its secrets, and whether it proved itself with something that carries dates. */
+  readonly sent: () => { readonly secrets: readonly string[]; readonly isDated: boolean }
+}
+
+/** Prepares one request that the client authenticates (RFC 6749 section 2.3) to an endpoint of its server. */
+export function createExchange(
+  client: OAuthClient,
+  authentication: ClientAuthentication,
+  { url, metadata, signal }: { readonly url: URL; readonly metadata: ServerMetadata; readonly signal: AbortSignal },
+): Exchange {
+  const { clientName, clientId, channel } = client
+  const { issuer, tokenEndpoint, assertionAlgs } = metadata
+  let sent = { secrets: [] as readonly string[], isDated: false }
+  let answer: BackChannelAnswer | undefined
+  return {
+    async authenticate(_as, _client, body, headers) {
+      const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs }
+      try {
+        await authentication.apply({ url, body, headers }, identity, { signal })
+      } catch (cause) {
+        if (signal.aborted) throw signal.reason
+        if (isEvertokenError(cause)) throw cause
+        throw new ConfigurationError(
+          `client "${clientName}": expected its client authentication to work, got an error`,
+          {
+            code: 'client_authentication_failed',
+            cause,
+          },
+        )
+      }
+      sent = { secrets: secretsOf(body, headers), isDated: body.has('client_assertion') }
+    },
+    async fetch(target, { method, headers, body }) {
+      answer = await channel(target, { method, headers, body, signal })
+      return toResponse(answer)
+    },
+    answer() {
+      if (answer === undefined) throw new TypeError('unreachable: the engine resolves after its fetch')
+      return answer
+    },
+    sent: () => sent,
+  }
+}
+
+/** What the protocol engine has to know to send through an exchange. */
+export function engineOptions({ fetch }: Exchange, signal: AbortSignal): EngineOptions {
+  return {
+    signal,
+    headers: { 'user-agent': 'evertoken' },
+    // Whether http is allowed was decided where the endpoint became known.
+    [oauth.allowInsecureRequests]: true,
+    [oauth.customFetch]: fetch,
+  }
+}
+
+interface EngineOptions {
+  readonly signal: AbortSignal
+  readonly headers: Record<string, string>
+  readonly [oauth.allowInsecureRequests]: true
+  readonly [oauth.customFetch]: EngineFetch
+}

@@ -1,0 +1,26 @@
+export { type AuthorizationServer, configuredServer, discoveredServer } from './authorization-server.ts'
+export { type BackChannel, createBackChannel, type Fetch } from './back-channel.ts'
+export {
+  type AssertionOptions,
+  addAssertion,
+  type ClientAuthentication,
+  type ClientIdentity,
+  type ClientSecretBasicOptions,
+  type ClientSecretJwtOptions,
+  clientAssertion,
+  clientSecretBasic,
+  clientSecretJwt,
+  clientSecretPost,
+  JWT_BEARER,
+  none,
+  type PrivateKeyJwtOptions,
+  privateKeyJwt,
+  type TokenEndpointDraft,
+} from './client-authentication/index.ts'
+export type { OAuthClient } from './oauth-client.ts'
+export { assertEndpoint, assertParameters, assertResource, assertScope } from './parameters.ts'
+export { type RevocationRequest, revokeToken } from './revocation.ts'
+export { configuredMetadata, type ServerMetadata } from './server-metadata.ts'
+export { requestToken, type TokenEndpointRequest } from './token-endpoint.ts'
+export { LIFETIME_LIMITS, type TokenLifetimeLimits } from './token-lifetime.ts'
+export type { TokenResponse } from './token-response.ts'

@@ -1,0 +1,18 @@
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { AuthorizationServer } from './authorization-server.ts'
+import type { BackChannel } from './back-channel.ts'
+import type { TokenLifetimeLimits } from './token-lifetime.ts'
+
+/** One client at one authorization server, with all that its requests need. */
+export interface OAuthClient {
+  readonly clientName: string
+  readonly clientId: string
+  readonly server: AuthorizationServer
+  readonly channel: BackChannel
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly limits: TokenLifetimeLimits
+  /** Take a token whose scope is less than what was asked for. */
+  readonly acceptsNarrowedScope: boolean
+}

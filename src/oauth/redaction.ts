@@ -1,0 +1,53 @@
+import { base64, base64url } from '../util/index.ts'
+
+/** Parameters whose values are public, so that a message may repeat them. */
+const PUBLIC_PARAMETERS: ReadonlySet<string> = new Set([
+  'grant_type',
+  'scope',
+  'resource',
+  'audience',
+  'client_id',
+  'client_assertion_type',
+  'token_type_hint',
+])
+/** Shorter texts would blot out ordinary words. */
+const MIN_SECRET_LENGTH = 4
+/** A server that cuts what it quotes still shows no more of a secret than this. */
+const PREFIX_LENGTH = 16
+const MAX_TEXT_LENGTH = 200
+
+/** The secrets of one request, in the forms in which a server may quote them. */
+export function secretsOf(body: URLSearchParams, headers: Headers): readonly string[] {
+  const secrets: string[] = []
+  for (const [name, value] of body) if (!PUBLIC_PARAMETERS.has(name)) secrets.push(value)
+  const credentials = headers.get('authorization')?.replace(/^\S+ /, '')
+  if (credentials !== undefined) secrets.push(credentials, ...basicPassword(credentials))
+  return secrets
+    .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
+    .flatMap((secret) => [secret, encodeURIComponent(secret), formEncoded(secret), base64(secret), base64url(secret)])
+    .flatMap((form) => (form.length > PREFIX_LENGTH ? [form, form.slice(0, PREFIX_LENGTH)] : [form]))
+    .sort((a, b) => b.length - a.length)
+}
+
+function formEncoded(value: string): string {
+  return new URLSearchParams({ v: value }).toString().slice(2)
+}
+
+/** The client secret inside `Authorization: Basic`, as it was encoded and as it was before. */
+function basicPassword(credentials: string): readonly string[] {
+  try {
+    const [, encoded] = /^[^:]*:(.*)$/s.exec(atob(credentials)) ?? []
+    return encoded === undefined ? [] : [encoded, decodeURIComponent(encoded.replaceAll('+', ' '))]
+  } catch {
+    return []
+  }
+}
+
+/** Text from a server, fit to be shown: short, printable, and without the secrets of the request that it answers. */
+export function presentable(text: string, secrets: readonly string[]): string {
+  let shown = text
+  for (const secret of secrets) shown = shown.replaceAll(secret, '[redacted]')
+  // Control characters could forge log lines or drive a terminal; RFC 6749 allows none here.
+  shown = shown.replace(/[^\x20-\x7e\u00a0-\u2027\u202f-\u2065\u2070-\ud7ff\ue000-\ufffd]+/g, ' ').trim()
+  return shown.length > MAX_TEXT_LENGTH ? `${shown.slice(0, MAX_TEXT_LENGTH)}…` : shown
+}

@@ -1,0 +1,66 @@
+import type * as oauth from 'oauth4webapi'
+import { TokenResponseError } from '../token/index.ts'
+import { insecurityOf, parseUrl } from '../util/index.ts'
+
+/** Where one authorization server is asked for what. */
+export interface ServerMetadata {
+  /** The issuer identifier, where one is known (RFC 8414 section 2). */
+  readonly issuer: string | undefined
+  readonly tokenEndpoint: URL
+  readonly revocationEndpoint?: URL | undefined
+  /** `token_endpoint_auth_signing_alg_values_supported`. */
+  readonly assertionAlgs?: readonly string[] | undefined
+  /** The same, in the form that the protocol engine takes. */
+  readonly wire: oauth.AuthorizationServer
+}
+
+/** Metadata of a server that is configured by hand. */
+export function configuredMetadata(issuer: string | undefined, tokenEndpoint: URL): ServerMetadata {
+  // The engine wants an issuer; without one nothing that depends on it (ID tokens) is accepted.
+  return { issuer, tokenEndpoint, wire: { issuer: issuer ?? tokenEndpoint.href, token_endpoint: tokenEndpoint.href } }
+}
+
+/**
+ * Metadata out of a document, which names its issuer exactly as it is configured (RFC 8414 section 3.3) and whose endpoints
+ * are as secure as the issuer is.
+ *
+ * @throws TokenResponseError with code `issuer_mismatch` or `metadata_invalid`.
+ */
+export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer: string): ServerMetadata {
+  if (document['issuer'] !== issuer) {
+    const came = typeof document['issuer'] === 'string' ? `"${document['issuer'].slice(0, 200)}"` : 'none'
+    throw new TokenResponseError(`expected metadata of issuer "${issuer}", got ${came}`, { code: 'issuer_mismatch' })
+  }
+  const algs = document['token_endpoint_auth_signing_alg_values_supported']
+  const tokenEndpoint = endpoint(document, issuer, 'token_endpoint')
+  const revocationEndpoint =
+    document['revocation_endpoint'] === undefined ? undefined : endpoint(document, issuer, 'revocation_endpoint')
+  return {
+    issuer,
+    tokenEndpoint,
+    revocationEndpoint,
+    assertionAlgs: Array.isArray(algs) ? algs.filter((alg) => typeof alg === 'string') : undefined,
+    wire: {
+      issuer,
+      token_endpoint: tokenEndpoint.href,
+      ...(revocationEndpoint !== undefined && { revocation_endpoint: revocationEndpoint.href }),
+    },
+  }
+}
+
+function endpoint(document: Readonly<Record<string, unknown>>, issuer: string, name: string): URL {
+  const value = document[name]
+  const url = typeof value === 'string' ? parseUrl(value) : undefined
+  const insecurity =
+    url === undefined
+      ? 'a URL'
+      : url.hash !== ''
+        ? 'a URL without fragment'
+        : url.protocol === 'http:' && issuer.startsWith('https:')
+          ? 'an https URL'
+          : insecurityOf(url)
+  if (url !== undefined && insecurity === undefined) return url
+  throw new TokenResponseError(`metadata of issuer "${issuer}": expected ${name} to be ${insecurity}`, {
+    code: 'metadata_invalid',
+  })
+}

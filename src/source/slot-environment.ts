@@ -1,0 +1,49 @@
+import { type AccessToken, ConfigurationError } from '../token/index.ts'
+import {
+  type Clock,
+  createDetachedRunner,
+  type Random,
+  type RunDetached,
+  secureRandom,
+  systemClock,
+} from '../util/index.ts'
+import { RENEWAL_WINDOWS, type RenewalWindows } from './renewal-windows.ts'
+
+/** What all slots of one owner share. */
+export interface SlotEnvironment {
+  readonly clock: Clock
+  readonly random: Random
+  readonly runDetached: RunDetached
+  readonly windows: RenewalWindows
+  /** Requests that are under way, so that their owner can end them. */
+  readonly flights: Set<Flight>
+  /** Told of a renewal that failed behind the callers. */
+  readonly onRenewalFailed: (error: unknown) => void
+  isClosed: boolean
+}
+
+/** One token request that all callers of a slot share. */
+export interface Flight {
+  readonly promise: Promise<AccessToken>
+  readonly abort: AbortController
+  /** What proves the client for this request, where a caller brought it along. */
+  readonly proof: object | undefined
+  /** How many callers have joined; none, if it renews behind them. */
+  callers: number
+}
+
+/** Makes what the slots of one owner share. */
+export function createSlotEnvironment({
+  clock = systemClock,
+  random = secureRandom,
+  runDetached = createDetachedRunner(),
+  windows = RENEWAL_WINDOWS,
+  onRenewalFailed = () => {},
+}: Partial<Omit<SlotEnvironment, 'flights' | 'isClosed'>> = {}): SlotEnvironment {
+  return { clock, random, runDetached, windows, onRenewalFailed, flights: new Set(), isClosed: false }
+}
+
+/** What callers get who come after `close()`. */
+export function closedError(): ConfigurationError {
+  return new ConfigurationError('expected a token manager that is open, got one that is closed', { code: 'closed' })
+}

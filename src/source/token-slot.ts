@@ -1,0 +1,224 @@
+import {
+  type AccessToken,
+  copyError,
+  type GetTokenOptions,
+  isEvertokenError,
+  isSameToken,
+  type TokenSource,
+} from '../token/index.ts'
+import { delay, waitFor } from '../util/index.ts'
+import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
+import { renewalEdges } from './renewal-windows.ts'
+import { closedError, type Flight, type SlotEnvironment } from './slot-environment.ts'
+
+/** What a slot knows beyond its token; there only while something is going on, since there can be many slots. */
+interface Trouble {
+  flight: Flight | undefined
+  failure: FailureMemory | undefined
+  rejection: RejectionMemory | undefined
+  /** Until when callers wait their turn, because the last token could not be kept. */
+  pauseUntil: number
+}
+
+/** So often, at the most, a server is asked that gives tokens with no lifetime. */
+const UNKEPT_PAUSE_MS = 100
+
+/** Where one token rests: handed out, renewed behind its callers, waited for, tried again. */
+export class TokenSlot {
+  readonly #env: SlotEnvironment
+  #token: AccessToken | undefined
+  #promise: Promise<AccessToken> | undefined
+  #softAt = 0
+  #hardAt = 0
+  #trouble: Trouble | undefined
+
+  constructor(env: SlotEnvironment) {
+    this.#env = env
+  }
+
+  /** The token, while it needs nothing: one reading of the clock and nothing else. */
+  fresh(): Promise<AccessToken> | undefined {
+    return this.#env.clock.now() < this.#softAt ? this.#promise : undefined
+  }
+
+  /**
+   * A usable token, from here or from `inner`. Callers that bring their own `proof` share tokens and requests with everybody,
+   * but not the failure of a request that was proved by something else.
+   */
+  get(inner: TokenSource, options: GetTokenOptions = {}, proof?: object): Promise<AccessToken> {
+    const { signal, rejected, forceRenewal } = options
+    const ask = { signal, rejected, proof }
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#env.isClosed) return Promise.reject(closedError())
+    if (forceRenewal) return this.#force(inner, ask)
+    const now = this.#env.clock.now()
+    const held = this.#token
+    const promise = this.#promise
+    if (held === undefined || promise === undefined) return this.#await(inner, ask)
+
+    if (rejected !== undefined && isSameToken(held, rejected)) {
+      // Whoever comes second joins; nothing is counted twice.
+      if (this.#trouble?.flight === undefined && !this.#admitRejection(now)) return promise
+      return this.#await(inner, ask)
+    }
+    if (now < this.#softAt) return promise
+    if (now >= held.expiresAt) return this.#await(inner, ask)
+    return this.#renew(inner, { ...ask, held: promise, mustWait: now >= this.#hardAt, now })
+  }
+
+  /** Forgets the token. A request under way still answers its callers, but its token is not kept. */
+  forget(): void {
+    this.#token = undefined
+    this.#promise = undefined
+    this.#softAt = 0
+    this.#hardAt = 0
+    this.#trouble = undefined
+  }
+
+  /** The token that is held now, usable or not. */
+  get held(): AccessToken | undefined {
+    return this.#token
+  }
+
+  /** The token is still good: renew it behind the caller, or let the caller wait for that and fall back on it. */
+  #renew(
+    inner: TokenSource,
+    { held, mustWait, now, ...ask }: Ask & { held: Promise<AccessToken>; mustWait: boolean; now: number },
+  ): Promise<AccessToken> {
+    const { signal, proof } = ask
+    const isFailing = this.#trouble?.failure !== undefined
+    if (this.#trouble?.flight === undefined && !this.#isPausing(now, proof)) this.#start(inner, ask)
+    const flight = this.#trouble?.flight
+    if (flight === undefined || !mustWait || isFailing) return held
+    flight.callers++
+    return waitFor(flight.promise, signal).catch((error) => {
+      if (signal?.aborted) throw signal.reason
+      if (this.#token !== undefined && this.#env.clock.now() < this.#token.expiresAt) return this.#token
+      throw copyError(error)
+    })
+  }
+
+  /** There is no token to give: join the request under way, or start one. */
+  async #await(inner: TokenSource, ask: Ask): Promise<AccessToken> {
+    const { signal, proof } = ask
+    for (;;) {
+      const trouble = this.#trouble
+      let flight = trouble?.flight
+      if (flight === undefined) {
+        const now = this.#env.clock.now()
+        if (trouble?.failure !== undefined && this.#isPausing(now, proof)) throw copyError(trouble.failure.error)
+        if (trouble !== undefined && now < trouble.pauseUntil) {
+          await delay(this.#env.clock, trouble.pauseUntil - now, signal)
+          continue
+        }
+        flight = this.#start(inner, ask)
+      }
+      flight.callers++
+      try {
+        return await waitFor(flight.promise, signal)
+      } catch (error) {
+        if (signal?.aborted) throw signal.reason
+        if (flight.proof === proof) throw copyError(error)
+        // It was somebody else's assertion that failed; ours has not been tried yet.
+      }
+    }
+  }
+
+  /** A request of one's own: never one that was under way already, but shared by all who force at the same time. */
+  async #force(inner: TokenSource, ask: Ask): Promise<AccessToken> {
+    const before = this.#trouble?.flight
+    if (before !== undefined)
+      await waitFor(
+        before.promise.catch(() => {}),
+        ask.signal,
+      )
+    let flight = this.#trouble?.flight
+    if (flight === undefined || flight === before) flight = this.#start(inner, { ...ask, forceRenewal: true })
+    flight.callers++
+    return waitFor(flight.promise, ask.signal).catch(rethrowCopy)
+  }
+
+  #admitRejection(now: number): boolean {
+    const admitted = admitRejection(this.#trouble?.rejection, now)
+    if (admitted === undefined) return false
+    this.#troubled().rejection = admitted
+    // Others wait for the new token from now on, and get this one only if there is no other.
+    this.#softAt = 0
+    this.#hardAt = 0
+    return true
+  }
+
+  /** Whether it is too early to ask again. What a server wishes binds everybody; the rest only whose request failed. */
+  #isPausing(now: number, proof: object | undefined): boolean {
+    const failure = this.#trouble?.failure
+    if (failure === undefined) return false
+    if (proof !== undefined && retryAtOf(failure.error) === undefined) return false
+    return now < nextAttemptAt(failure, this.#token !== undefined && now < this.#token.expiresAt)
+  }
+
+  #start(inner: TokenSource, { proof, rejected, forceRenewal }: Ask & { forceRenewal?: boolean }): Flight {
+    const { runDetached, flights } = this.#env
+    const abort = new AbortController()
+    // What is held is named, so that a cache behind this one looks for another.
+    const options = { signal: abort.signal, rejected: this.#token ?? rejected, forceRenewal }
+    const promise = runDetached(() => inner.getToken(options))
+    const flight: Flight = { promise, abort, proof, callers: 0 }
+    this.#troubled().flight = flight
+    flights.add(flight)
+    // Registered before any caller's: what they see afterwards is settled.
+    promise.then(
+      (token) => this.#land(flight, token),
+      (error) => this.#crash(flight, error),
+    )
+    return flight
+  }
+
+  #land(flight: Flight, token: AccessToken): void {
+    this.#env.flights.delete(flight)
+    const trouble = this.#trouble
+    // The slot was emptied meanwhile: this token is for those who wait for it, and for nobody after them.
+    if (trouble?.flight !== flight) return
+    const { clock, windows, random, isClosed } = this.#env
+    const now = clock.now()
+    const isKept = token.expiresAt > now && !isClosed
+    if (isKept) {
+      const { softAt, hardAt } = renewalEdges({ now, expiresAt: token.expiresAt }, windows, random)
+      this.#token = token
+      this.#promise = flight.promise
+      this.#softAt = softAt
+      this.#hardAt = hardAt
+    }
+    const pauseUntil = isKept ? 0 : now + UNKEPT_PAUSE_MS
+    const { rejection } = trouble
+    this.#trouble =
+      rejection === undefined && isKept ? undefined : { flight: undefined, failure: undefined, rejection, pauseUntil }
+  }
+
+  #crash(flight: Flight, error: unknown): void {
+    const { flights, clock, random, onRenewalFailed } = this.#env
+    flights.delete(flight)
+    if (this.#token !== undefined && clock.now() < this.#token.expiresAt) onRenewalFailed(error)
+    const trouble = this.#trouble
+    if (trouble?.flight !== flight) return
+    trouble.flight = undefined
+    // An assertion that one caller brought along says nothing about those of others, an outage does.
+    if (flight.proof !== undefined && isEvertokenError(error) && !error.retryable) return
+    trouble.failure = { error, count: (trouble.failure?.count ?? 0) + 1, at: clock.now(), jitter: random() }
+  }
+
+  #troubled(): Trouble {
+    this.#trouble ??= { flight: undefined, failure: undefined, rejection: undefined, pauseUntil: 0 }
+    return this.#trouble
+  }
+}
+
+/** How one caller waits, and what proves the client if the caller brought that along. */
+interface Ask {
+  readonly signal: AbortSignal | undefined
+  readonly rejected: AccessToken | undefined
+  readonly proof: object | undefined
+}
+
+function rethrowCopy(error: unknown): never {
+  throw copyError(error)
+}

@@ -1,0 +1,11 @@
+import type { Awaitable } from '../util/index.ts'
+
+/** The port for every shared cache. Values are opaque strings, so that prefix, encryption and tolerance are wrappers. */
+export interface TokenStore {
+  /** The value that was set under the key, or `undefined` when there is none or it has expired. */
+  get(key: string, options?: { readonly signal?: AbortSignal | undefined }): Awaitable<string | undefined>
+  /** Keeps a value until an instant in milliseconds since the epoch, or as long as there is room. */
+  set(key: string, value: string, expiresAt: number): Awaitable<void>
+  /** Forgets a value, if there is one. */
+  delete(key: string): Awaitable<void>
+}

@@ -1,0 +1,37 @@
+import type { Telemetry } from '../telemetry/index.ts'
+import { isEvertokenError, StoreError } from '../token/index.ts'
+import { type Awaitable, type Clock, withDeadline } from '../util/index.ts'
+import type { TokenStore } from './token-store.ts'
+
+/** What a {@link tolerantStore} needs. */
+export interface TolerantStoreOptions {
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  /** How long one operation may take. Default 250 ms. */
+  readonly deadlineMs?: number | undefined
+}
+
+/** A store whose failures count as "not there": for caches, never for what exists nowhere else. */
+export function tolerantStore(
+  store: TokenStore,
+  { clock, telemetry, deadlineMs = 250 }: TolerantStoreOptions,
+): TokenStore {
+  async function tolerate<T>(operation: 'get' | 'set' | 'delete', work: () => Awaitable<T>): Promise<T | undefined> {
+    const error = (): Error =>
+      new StoreError(`expected the store to ${operation} within ${deadlineMs} ms, got no answer`, {
+        code: 'store_timeout',
+      })
+    try {
+      return await withDeadline(async () => work(), { clock, ms: deadlineMs, error })
+    } catch (cause) {
+      const name = isEvertokenError(cause) ? cause.code : cause instanceof Error ? cause.name : 'thrown'
+      telemetry.note({ name: 'store_failed', operation, error: name })
+      return undefined
+    }
+  }
+  return {
+    get: (key, options) => tolerate('get', () => store.get(key, options)),
+    set: (key, value, expiresAt) => tolerate('set', () => store.set(key, value, expiresAt)),
+    delete: (key) => tolerate('delete', () => store.delete(key)),
+  }
+}

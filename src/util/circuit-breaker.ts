@@ -1,0 +1,51 @@
+import type { Clock } from './clock.ts'
+
+/** Runs work, or refuses to while what it depends on is known to be down. */
+export interface CircuitBreaker {
+  run<T>(work: () => Promise<T>): Promise<T>
+}
+
+/** What a {@link CircuitBreaker} is made of. */
+export interface CircuitBreakerOptions {
+  readonly clock: Clock
+  /** Whether an error tells of a dependency that is down, rather than of one that said no. */
+  readonly isOutage: (error: unknown) => boolean
+  /** What is thrown while the work is refused. */
+  readonly refusal: (lastError: unknown) => Error
+}
+
+/** So many outages in a row open the circuit. */
+const THRESHOLD = 5
+/** An open circuit lets one probe through in so long a time. */
+const REST_MS = 1000
+
+/**
+ * Stops calling what is down. After five outages in a row one call a second goes through, alone, and the first that
+ * comes back closes the circuit.
+ */
+export function createCircuitBreaker({ clock, isOutage, refusal }: CircuitBreakerOptions): CircuitBreaker {
+  let outages = 0
+  let nextProbeAt = 0
+  let lastError: unknown
+
+  return {
+    async run(work) {
+      if (outages >= THRESHOLD) {
+        const now = clock.now()
+        if (now < nextProbeAt) throw refusal(lastError)
+        // Claimed before any await, so that there is one probe and not one per caller.
+        nextProbeAt = now + REST_MS
+      }
+      try {
+        const result = await work()
+        outages = 0
+        return result
+      } catch (error) {
+        outages = isOutage(error) ? outages + 1 : 0
+        lastError = error
+        nextProbeAt = clock.now() + REST_MS
+        throw error
+      }
+    },
+  }
+}
