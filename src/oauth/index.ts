@@ -19,6 +19,7 @@ export {
 } from './client-authentication/index.ts'
 export type { OAuthClient } from './oauth-client.ts'
 export { assertEndpoint, assertParameters, assertResource, assertScope } from './parameters.ts'
+export { presentable, secretForms } from './redaction.ts'
 export { type RevocationRequest, revokeToken } from './revocation.ts'
 export { configuredMetadata, type ServerMetadata } from './server-metadata.ts'
 export { requestToken, type TokenEndpointRequest } from './token-endpoint.ts'

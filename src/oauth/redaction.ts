@@ -22,6 +22,11 @@ export function secretsOf(body: URLSearchParams, headers: Headers): readonly str
   for (const [name, value] of body) if (!PUBLIC_PARAMETERS.has(name)) secrets.push(value)
   const credentials = headers.get('authorization')?.replace(/^\S+ /, '')
   if (credentials !== undefined) secrets.push(credentials, ...basicPassword(credentials))
+  return secretForms(secrets)
+}
+
+/** The forms in which a server may quote secrets, longest first. */
+export function secretForms(secrets: readonly string[]): readonly string[] {
   return secrets
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
     .flatMap((secret) => [secret, encodeURIComponent(secret), formEncoded(secret), base64(secret), base64url(secret)])

@@ -1,5 +1,5 @@
 import type { AccessToken, GetTokenOptions, TokenSource } from '../token/index.ts'
-import type { Clock } from '../util/index.ts'
+import { type Clock, systemClock } from '../util/index.ts'
 import { RENEWAL_WINDOWS, type RenewalWindows } from './renewal-windows.ts'
 import { createSlotEnvironment } from './slot-environment.ts'
 import { TokenSlot } from './token-slot.ts'
@@ -30,7 +30,7 @@ export class SlotSource implements TokenSource {
  * callers before it expires, failures are answered from the current token while that lasts, and tried again with pauses.
  */
 export function cachedSource(inner: TokenSource, options: CachedSourceOptions = {}): TokenSource {
-  const { clock, renewBeforeMs, waitBeforeMs } = options
+  const { clock = systemClock, renewBeforeMs, waitBeforeMs } = options
   const windows = {
     renewBeforeMs: renewBeforeMs ?? RENEWAL_WINDOWS.renewBeforeMs,
     waitBeforeMs: waitBeforeMs ?? RENEWAL_WINDOWS.waitBeforeMs,

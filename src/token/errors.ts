@@ -134,6 +134,40 @@ export class StoreError extends EvertokenError {
   readonly retryable: boolean = true
 }
 
+/** What a {@link ChallengeError} tells beside its code. */
+export interface ChallengeErrorDetails extends ErrorDetails {
+  readonly status: number
+  readonly errorDescription?: string | undefined
+  readonly scope?: string | undefined
+  readonly acrValues?: string | undefined
+  readonly maxAge?: number | undefined
+}
+
+/** The caller has to ask for more: a resource server refused a token that is valid but does not reach far enough. */
+export class ChallengeError extends EvertokenError {
+  override readonly name: string = 'ChallengeError'
+  readonly retryable: boolean = false
+  /** HTTP status of the resource server's answer. */
+  readonly status: number
+  /** The resource server's `error_description`, shortened and without control characters. */
+  readonly errorDescription: string | undefined
+  /** The scope that the request needs (RFC 6750 section 3). */
+  readonly scope: string | undefined
+  /** The authentication context that the request needs, `acr_values` (RFC 9470 section 3). */
+  readonly acrValues: string | undefined
+  /** How old the user's authentication may be, in seconds, `max_age` (RFC 9470 section 3). */
+  readonly maxAge: number | undefined
+
+  constructor(message: string, details: ChallengeErrorDetails) {
+    super(message, details)
+    this.status = details.status
+    this.errorDescription = details.errorDescription
+    this.scope = details.scope
+    this.acrValues = details.acrValues
+    this.maxAge = details.maxAge
+  }
+}
+
 /** Any error that this package throws, aborts excepted. */
 export type AnyEvertokenError =
   | ConfigurationError
@@ -142,6 +176,7 @@ export type AnyEvertokenError =
   | TransportError
   | SessionError
   | StoreError
+  | ChallengeError
 
 /** Whether an error comes from this package, from whichever copy of it. */
 export function isEvertokenError(error: unknown): error is AnyEvertokenError {

@@ -1,6 +1,8 @@
 export { type AccessToken, createAccessToken, isSameToken, type TokenType } from './access-token.ts'
 export {
   type AnyEvertokenError,
+  ChallengeError,
+  type ChallengeErrorDetails,
   ConfigurationError,
   copyError,
   type ErrorDetails,

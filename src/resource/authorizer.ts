@@ -1,0 +1,104 @@
+import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
+import { type AccessToken, ConfigurationError, isSameToken, type TokenSource } from '../token/index.ts'
+import { type Awaitable, type Clock, systemClock } from '../util/index.ts'
+import type { DestinationRules } from './destination.ts'
+import { judge, type ResponseHead } from './verdict.ts'
+
+/** A request that is to be made with a token. */
+export interface RequestTarget {
+  readonly method: string
+  readonly url: URL
+  readonly headers?: Headers | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One try of a protected resource request. */
+export interface Attempt {
+  /** What to add to the request's own headers. */
+  readonly headers: Readonly<Record<string, string>>
+  /**
+   * Decides without I/O whether another try is worth it. The returned function prepares that try; it gives `undefined` when
+   * there turns out to be no better token, so that the response stands.
+   *
+   * @throws ChallengeError when the token is valid but does not reach far enough (RFC 6750 section 3.1, RFC 9470).
+   */
+  next(response: ResponseHead): (() => Promise<Attempt | undefined>) | undefined
+}
+
+/** Puts tokens on requests, for any transport. */
+export interface RequestAuthorizer {
+  /** Refuses a target outside the declared origins before any token is fetched. */
+  begin(target: RequestTarget): Promise<Attempt>
+}
+
+/** What an authorizer is made of. */
+export interface AuthorizerOptions {
+  /** Gives the source for one request. */
+  readonly sourceFor: (target: RequestTarget) => Awaitable<TokenSource>
+  readonly rules: DestinationRules
+  readonly clock?: Clock | undefined
+  readonly telemetry?: Telemetry | undefined
+}
+
+/** Makes an authorizer that sends tokens in the `Authorization` header (RFC 6750 section 2.1), and nowhere else. */
+export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer {
+  const { sourceFor, rules, clock = systemClock, telemetry = noTelemetry } = options
+  return {
+    async begin(target) {
+      rules.assertAllowed(target.url)
+      assertNoOtherToken(target)
+      const source = await sourceFor(target)
+      const { signal } = target
+      const ask = signal && { signal }
+      let token = await source.getToken(ask)
+      // The event loop may have stood still since the source looked at the clock. 0 is a token for one use, at once.
+      if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
+      return new TokenAttempt({ source, token, signal, telemetry, mayRenew: true })
+    },
+  }
+}
+
+/** A token is sent by one method only (RFC 6750 section 2). */
+function assertNoOtherToken({ url, headers }: RequestTarget): void {
+  const place = headers?.has('authorization')
+    ? 'an Authorization header'
+    : url.search.includes('access_token') && url.searchParams.has('access_token')
+      ? 'an access_token parameter'
+      : undefined
+  if (place === undefined) return
+  throw new ConfigurationError(`expected a request without a token of its own, got ${place}`, {
+    code: 'authorization_present',
+  })
+}
+
+interface AttemptState {
+  readonly source: TokenSource
+  readonly token: AccessToken
+  readonly signal: AbortSignal | undefined
+  readonly telemetry: Telemetry
+  /** The retry budget: one renewal for one call. */
+  readonly mayRenew: boolean
+}
+
+class TokenAttempt implements Attempt {
+  readonly headers: Readonly<Record<string, string>>
+  readonly #state: AttemptState
+
+  constructor(state: AttemptState) {
+    this.#state = state
+    this.headers = { authorization: `${state.token.tokenType} ${state.token.accessToken}` }
+  }
+
+  next(response: ResponseHead): (() => Promise<Attempt | undefined>) | undefined {
+    const { token, mayRenew, telemetry } = this.#state
+    const verdict = judge(response, token)
+    if (verdict !== 'token_refused' || !mayRenew) return undefined
+    return () => telemetry.run({ name: 'resource.retry', reason: 'invalid_token' }, () => this.#withAnother())
+  }
+
+  async #withAnother(): Promise<Attempt | undefined> {
+    const { source, token, signal } = this.#state
+    const another = await source.getToken({ signal, rejected: token })
+    return isSameToken(another, token) ? undefined : new TokenAttempt({ ...this.#state, token: another, mayRenew: false })
+  }
+}
