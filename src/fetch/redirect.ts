@@ -21,7 +21,10 @@ const HARMLESS: readonly string[] = ['accept', 'accept-encoding', 'accept-langua
  *
  * @throws TransportError with code `redirect_refused` when it leads from https to http, or elsewhere where nothing may be sent.
  */
-export function redirectOf(response: Response, { url, method }: { readonly url: URL; readonly method: string }): Redirect | undefined {
+export function redirectOf(
+  response: Response,
+  { url, method }: { readonly url: URL; readonly method: string },
+): Redirect | undefined {
   const location = REDIRECTS.has(response.status) ? response.headers.get('location') : null
   if (location === null) return undefined
   const target = parseUrl(location, url)

@@ -24,13 +24,8 @@ const NO_BODY: ReplayableBody = { isReplayable: true, isStream: false, next: () 
 export function replayableBody(body: BodySource | null | undefined): ReplayableBody {
   if (body === undefined || body === null) return NO_BODY
   if (typeof body === 'function') return { isReplayable: true, isStream: false, next: body }
-  const isStream =
-    typeof body === 'object' && (body instanceof ReadableStream || Symbol.asyncIterator in body) && !isBlob(body)
+  const isStream = typeof body === 'object' && (body instanceof ReadableStream || Symbol.asyncIterator in body)
   return { isReplayable: !isStream, isStream, next: () => body }
-}
-
-function isBlob(body: object): boolean {
-  return 'arrayBuffer' in body
 }
 
 /** The body of a `Request`: kept in memory up to 1 MiB, sent as it comes beyond that. */

@@ -92,10 +92,10 @@ function lookAtPem(pem: string): Look {
 const KIND_BY_CURVE: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'Ed25519'])
 
 function lookAtJwk(jwk: JsonWebKey): Look {
-  const kind = jwk.kty === 'RSA' ? 'RSA' : String(jwk['crv'])
+  const kind = jwk.kty === 'RSA' ? 'RSA' : String(jwk.crv)
   if (jwk.kty === 'oct') throw keyInvalid('an asymmetric private key', 'a symmetric JWK')
   if (kind !== 'RSA' && !KIND_BY_CURVE.has(kind)) throw keyInvalid('an RSA, EC or Ed25519 JWK', 'a JWK of another type')
-  if (typeof jwk['d'] !== 'string' || jwk['d'] === '') throw keyInvalid('a private JWK', 'a JWK without "d"')
+  if (typeof jwk.d !== 'string' || jwk.d === '') throw keyInvalid('a private JWK', 'a JWK without "d"')
   for (const member of kind === 'RSA' ? ['n', 'e', 'p', 'q'] : kind === 'Ed25519' ? ['x'] : ['x', 'y']) {
     if (typeof jwk[member] !== 'string' || jwk[member] === '') {
       throw keyInvalid(`a JWK with "${member}"`, `${describe(jwk[member])} in its place`)
@@ -105,7 +105,7 @@ function lookAtJwk(jwk: JsonWebKey): Look {
     material: { form: 'jwk', jwk },
     kind: kind as KeyKind,
     // Six bits a character; a modulus has no leading zeros, so this is at most five bits too many.
-    rsaBits: kind === 'RSA' ? Math.floor((String(jwk['n']).length * 6) / 8) * 8 : undefined,
+    rsaBits: kind === 'RSA' ? Math.floor((String(jwk.n).length * 6) / 8) * 8 : undefined,
     ownAlg: jwk.alg,
     ownKid: jwk.kid,
   }

@@ -3,6 +3,7 @@ export { type BackChannel, createBackChannel, type Fetch } from './back-channel.
 export {
   type AssertionOptions,
   addAssertion,
+  assertClientAssertion,
   type ClientAuthentication,
   type ClientIdentity,
   type ClientSecretBasicOptions,

@@ -27,14 +27,14 @@ export function configuredMetadata(issuer: string | undefined, tokenEndpoint: UR
  * @throws TokenResponseError with code `issuer_mismatch` or `metadata_invalid`.
  */
 export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer: string): ServerMetadata {
-  if (document['issuer'] !== issuer) {
-    const came = typeof document['issuer'] === 'string' ? `"${document['issuer'].slice(0, 200)}"` : 'none'
+  if (document.issuer !== issuer) {
+    const came = typeof document.issuer === 'string' ? `"${document.issuer.slice(0, 200)}"` : 'none'
     throw new TokenResponseError(`expected metadata of issuer "${issuer}", got ${came}`, { code: 'issuer_mismatch' })
   }
-  const algs = document['token_endpoint_auth_signing_alg_values_supported']
+  const algs = document.token_endpoint_auth_signing_alg_values_supported
   const tokenEndpoint = endpoint(document, issuer, 'token_endpoint')
   const revocationEndpoint =
-    document['revocation_endpoint'] === undefined ? undefined : endpoint(document, issuer, 'revocation_endpoint')
+    document.revocation_endpoint === undefined ? undefined : endpoint(document, issuer, 'revocation_endpoint')
   return {
     issuer,
     tokenEndpoint,

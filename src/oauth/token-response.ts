@@ -38,10 +38,10 @@ export async function tokenResponseFrom(
   expected: TokenExpectation,
 ): Promise<TokenResponse> {
   const { clientName: client, note } = expected
-  assertTokenText(json['access_token'], expected)
+  assertTokenText(json.access_token, expected)
   const wire = await checkWithEngine(json, metadata, expected)
 
-  const lifetimeMs = lifetimeFrom(json['expires_in'], expected.limits)
+  const lifetimeMs = lifetimeFrom(json.expires_in, expected.limits)
   if (lifetimeMs === undefined) note({ name: 'lifetime_invalid', client })
   return {
     token: createAccessToken({

@@ -99,6 +99,8 @@ class TokenAttempt implements Attempt {
   async #withAnother(): Promise<Attempt | undefined> {
     const { source, token, signal } = this.#state
     const another = await source.getToken({ signal, rejected: token })
-    return isSameToken(another, token) ? undefined : new TokenAttempt({ ...this.#state, token: another, mayRenew: false })
+    return isSameToken(another, token)
+      ? undefined
+      : new TokenAttempt({ ...this.#state, token: another, mayRenew: false })
   }
 }

@@ -12,7 +12,7 @@ const MAX_LENGTH = 16 * 1024
 const WORD = /[!#$%&'*+\-.^_`|~0-9A-Za-z/]*/y
 const SPACE = /[ \t]*/y
 const SEPARATORS = /[ \t,]*/y
-const QUOTED = /"((?:[^"\\]|\\[^])*)"/y
+const QUOTED = /"((?:[^"\\]|\\[\s\S])*)"/y
 const PADDING = /=*/y
 
 /**
@@ -53,7 +53,7 @@ export function parseChallenges(header: string | undefined): readonly Challenge[
     take(SPACE)
     const quoted = header[at] === '"' ? take(QUOTED) : undefined
     if (quoted === null || current === undefined) return challenges
-    const value = quoted ? (quoted[1] ?? '').replace(/\\([^])/g, '$1') : (take(WORD)?.[0] ?? '')
+    const value = quoted ? (quoted[1] ?? '').replace(/\\([\s\S])/g, '$1') : (take(WORD)?.[0] ?? '')
     // A token68 ends in equals signs and has no value behind them.
     if (value === '' && quoted === undefined) take(PADDING)
     else if (!current.parameters.has(word.toLowerCase())) current.parameters.set(word.toLowerCase(), value)

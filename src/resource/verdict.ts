@@ -24,7 +24,9 @@ const TOKEN_SCHEMES: ReadonlySet<string> = new Set(['bearer', 'dpop'])
 export function judge(response: ResponseHead, token: AccessToken): Verdict {
   const { status } = response
   if (status !== 401 && status !== 403) return 'no_complaint'
-  const challenges = parseChallenges(response.header('www-authenticate')).filter(({ scheme }) => TOKEN_SCHEMES.has(scheme))
+  const challenges = parseChallenges(response.header('www-authenticate')).filter(({ scheme }) =>
+    TOKEN_SCHEMES.has(scheme),
+  )
   for (const challenge of challenges) {
     const error = challenge.parameters.get('error')
     if (error === 'insufficient_scope' || error === 'insufficient_user_authentication') {
@@ -49,12 +51,15 @@ function challengeError(
   const scope = text('scope')
   const maxAge = Number(parameters.get('max_age') ?? Number.NaN)
   const needed = scope === undefined ? '' : `; it needs scope "${scope}"`
-  return new ChallengeError(`expected the resource server to accept the token, got ${code} (status ${status})${needed}`, {
-    code,
-    status,
-    scope,
-    errorDescription: text('error_description'),
-    acrValues: text('acr_values'),
-    maxAge: Number.isSafeInteger(maxAge) && maxAge >= 0 ? maxAge : undefined,
-  })
+  return new ChallengeError(
+    `expected the resource server to accept the token, got ${code} (status ${status})${needed}`,
+    {
+      code,
+      status,
+      scope,
+      errorDescription: text('error_description'),
+      acrValues: text('acr_values'),
+      maxAge: Number.isSafeInteger(maxAge) && maxAge >= 0 ? maxAge : undefined,
+    },
+  )
 }

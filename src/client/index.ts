@@ -1,0 +1,10 @@
+export type { ClientAssertionContext, ClientAssertionService } from './assertion-service.ts'
+export type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
+export { createMachineTokens, type MachineTokens } from './machine-tokens.ts'
+export type {
+  ClientDefinitions,
+  OutgoingRequest,
+  RequestCustomizer,
+  TokenManagerOptions,
+} from './token-manager-options.ts'
+export type { RequestFor } from './typed-request.ts'

@@ -1,0 +1,165 @@
+import type { LRUCache } from 'lru-cache'
+import { type OAuthClient, revokeToken } from '../oauth/index.ts'
+import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
+import type { TokenStore } from '../store/index.ts'
+import { type AccessToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
+import { canonicalText, withDeadline } from '../util/index.ts'
+import { authenticationFor, type ClientAssertionService } from './assertion-service.ts'
+import { clientCredentialsSource } from './client-credentials.ts'
+import type { ClientDefinition } from './client-definition.ts'
+import { type EffectiveRequest, effectiveRequest, shapeOf, storeKey } from './effective-request.ts'
+
+/** What one client needs of its manager. */
+export interface MachineClientOptions {
+  readonly definition: ClientDefinition
+  readonly oauth: OAuthClient
+  readonly env: SlotEnvironment
+  readonly service: ClientAssertionService | undefined
+  readonly store: TokenStore | undefined
+  readonly deadlineMs: number
+  /** Slots of requests, of all clients of the manager together; each name begins with its client's. */
+  readonly slots: LRUCache<string, TokenSlot>
+  /** Sources of requests, likewise. */
+  readonly sources: LRUCache<string, TokenSource>
+  readonly isObserved: boolean
+}
+
+/** The tokens of one client that acts as itself (RFC 6749 section 4.4). */
+export class MachineClient {
+  readonly #options: MachineClientOptions
+  readonly #prefix: string
+  /** The client's own request, without anything varied: its slot is never pushed out. */
+  readonly #ownShape: string
+  readonly #ownSlot: TokenSlot
+  readonly #ownSource: TokenSource
+  /** Sources of requests that carry more than their shape tells, by the request itself. */
+  readonly #sourcesByRequest = new WeakMap<TokenRequest, TokenSource>()
+
+  constructor(options: MachineClientOptions) {
+    this.#options = options
+    this.#prefix = canonicalText([options.oauth.clientName])
+    const own = this.#read()
+    this.#ownShape = shapeOf(own)
+    this.#ownSlot = new TokenSlot(options.env)
+    this.#ownSource = this.#observed(new SlotSource(this.#ownSlot, this.#grant(own, this.#ownShape)))
+  }
+
+  /** The same request always has the same source, while there is room for it. */
+  source(request?: TokenRequest): TokenSource {
+    if (request === undefined) return this.#ownSource
+    const effective = this.#read(request)
+    if (request.context === undefined && request.clientAssertion === undefined) {
+      const { sources } = this.#options
+      const key = this.#prefix + shapeOf(effective)
+      const source = sources.get(key) ?? this.#requestSource(effective)
+      sources.set(key, source)
+      return source
+    }
+    const source = this.#sourcesByRequest.get(request) ?? this.#requestSource(effective)
+    this.#sourcesByRequest.set(request, source)
+    return source
+  }
+
+  /** As {@link source}, for one call: nothing but the token is kept. */
+  sourceOnce(request?: TokenRequest): TokenSource {
+    return request === undefined ? this.#ownSource : this.#requestSource(this.#read(request))
+  }
+
+  /** Forgets one token here and in the store, and tells which it was. */
+  async delete(request?: TokenRequest): Promise<AccessToken | undefined> {
+    return this.#forget(shapeOf(this.#read(request)))
+  }
+
+  /** Forgets all tokens of this client that this process knows of. */
+  async deleteAll(): Promise<void> {
+    const names = [...this.#options.slots.keys()].filter((key) => key.startsWith(this.#prefix))
+    const shapes = [this.#ownShape, ...names.map((key) => key.slice(this.#prefix.length))]
+    await Promise.all(shapes.map((shape) => this.#forget(shape)))
+  }
+
+  /** Forgets all tokens here, and leaves the store as it is for other processes. */
+  forgetAll(): void {
+    const { slots, sources } = this.#options
+    this.#ownSlot.forget()
+    for (const slot of slots.values()) slot.forget()
+    slots.clear()
+    sources.clear()
+  }
+
+  /** Forgets one token and tells the server that it is not needed any more (RFC 7009). */
+  async revoke(request?: TokenRequest): Promise<void> {
+    const held = await this.delete(request)
+    if (held === undefined) return
+    const { oauth, deadlineMs: ms } = this.#options
+    const authentication = this.#authentication(this.#read(request))
+    const error = (): Error =>
+      new TransportError(
+        `client "${oauth.clientName}": expected the revocation to end within ${ms} ms, got no answer`,
+        {
+          code: 'timeout',
+          retryable: true,
+          ambiguous: true,
+        },
+      )
+    await withDeadline(
+      (signal) =>
+        revokeToken(oauth, { token: held.accessToken, tokenTypeHint: 'access_token', authentication, signal }),
+      { clock: oauth.clock, ms, error },
+    )
+  }
+
+  async #forget(shape: string): Promise<AccessToken | undefined> {
+    const { slots, store, definition } = this.#options
+    const key = this.#prefix + shape
+    const slot = shape === this.#ownShape ? this.#ownSlot : slots.peek(key)
+    const held = slot?.held
+    slot?.forget()
+    slots.delete(key)
+    await store?.delete(await storeKey(definition, shape))
+    return held
+  }
+
+  #read(request?: TokenRequest): EffectiveRequest {
+    return effectiveRequest(this.#options.oauth.clientName, this.#options.definition, request)
+  }
+
+  #slot(shape: string): TokenSlot {
+    if (shape === this.#ownShape) return this.#ownSlot
+    const { slots, env } = this.#options
+    const key = this.#prefix + shape
+    const known = slots.get(key)
+    if (known !== undefined) return known
+    const slot = new TokenSlot(env)
+    slots.set(key, slot)
+    return slot
+  }
+
+  #requestSource(request: EffectiveRequest): TokenSource {
+    const shape = shapeOf(request)
+    return this.#observed({
+      getToken: (options) => {
+        // Looked up for every call: a slot that was pushed out must not live on here, unknown to `delete`.
+        const slot = this.#slot(shape)
+        const fresh = options === undefined ? slot.fresh() : undefined
+        return fresh ?? slot.get(this.#grant(request, shape), options, request.clientAssertion)
+      },
+    })
+  }
+
+  #grant(request: EffectiveRequest, shape: string): TokenSource {
+    const { oauth, definition, store, deadlineMs } = this.#options
+    const authentication = this.#authentication(request)
+    const key = (): Promise<string> => storeKey(definition, shape)
+    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, store, key })
+  }
+
+  #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {
+    const { service, definition } = this.#options
+    return authenticationFor({ request: original, service, own: definition.authentication })
+  }
+
+  #observed(source: TokenSource): TokenSource {
+    const { isObserved, oauth } = this.#options
+    return isObserved ? observedSource(source, oauth.telemetry, oauth.clientName) : source
+  }
+}

@@ -1,0 +1,115 @@
+import { LRUCache } from 'lru-cache'
+import {
+  configuredServer,
+  createBackChannel,
+  discoveredServer,
+  type Fetch,
+  LIFETIME_LIMITS,
+  type OAuthClient,
+} from '../oauth/index.ts'
+import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
+import { tolerantStore } from '../store/index.ts'
+import { noTelemetry } from '../telemetry/index.ts'
+import type { TokenSource } from '../token/index.ts'
+import { createDetachedRunner, systemClock } from '../util/index.ts'
+import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
+import { checkClient, type ServerLocation } from './client-settings.ts'
+import { MachineClient, type MachineClientOptions } from './machine-client.ts'
+import { type ClientDefinitions, checkManagerOptions, type TokenManagerOptions } from './token-manager-options.ts'
+
+const DEADLINE_MS = 10_000
+const MAX_ENTRIES = 10_000
+
+/** Everything that a manager consists of, by client name. */
+export interface OpenClients {
+  readonly clients: ReadonlyMap<string, MachineClient>
+  readonly envs: readonly SlotEnvironment[]
+}
+
+/**
+ * Checks all options and builds the clients. Nothing is sent.
+ *
+ * @throws ConfigurationError that names client and option.
+ */
+export function openClients(options: TokenManagerOptions<ClientDefinitions>): OpenClients {
+  checkManagerOptions(options)
+  const { clientAssertion: service, store, clock = systemClock, telemetry = noTelemetry } = options
+  const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
+  const shared = {
+    service,
+    store: store && tolerantStore(store, { clock, telemetry }),
+    deadlineMs,
+    slots: new LRUCache<string, TokenSlot>({ max }),
+    sources: new LRUCache<string, TokenSource>({ max }),
+    isObserved: options.telemetry !== undefined,
+  }
+  const runDetached = createDetachedRunner()
+  const serverOf = sharedServers(options)
+  const entries = Object.entries(options.clients).map(([clientName, definition]): [string, MachineClientOptions] => {
+    const location = checkClient(clientName, definition)
+    const lifetime = { ...options.lifetime, ...definition.lifetime }
+    const oauth: OAuthClient = {
+      clientName,
+      clientId: definition.clientId,
+      ...serverOf(location, definition),
+      clock,
+      telemetry,
+      limits: {
+        assumedMs: lifetime.assumedMs ?? LIFETIME_LIMITS.assumedMs,
+        maximumMs: lifetime.maximumMs ?? LIFETIME_LIMITS.maximumMs,
+      },
+      acceptsNarrowedScope: definition.acceptNarrowedScope ?? false,
+    }
+    const env = createSlotEnvironment({
+      clock,
+      runDetached,
+      windows: windowsFrom(lifetime),
+      onRenewalFailed: (error) => telemetry.note({ name: 'renewal_failed', client: clientName, error: nameOf(error) }),
+    })
+    return [clientName, { ...shared, definition, oauth, env }]
+  })
+  return {
+    clients: new Map(entries.map(([name, client]) => [name, new MachineClient(client)])),
+    envs: entries.map(([, { env }]) => env),
+  }
+}
+
+function windowsFrom({ renewBeforeMs, waitBeforeMs }: LifetimeOptions): SlotEnvironment['windows'] {
+  return {
+    renewBeforeMs: renewBeforeMs ?? RENEWAL_WINDOWS.renewBeforeMs,
+    waitBeforeMs: waitBeforeMs ?? RENEWAL_WINDOWS.waitBeforeMs,
+  }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? ('code' in error ? String(error.code) : error.name) : 'thrown'
+}
+
+type ServerOf = (location: ServerLocation, client: ClientDefinition) => Pick<OAuthClient, 'server' | 'channel'>
+
+/** Clients of one server that reach it in the same way share its metadata and its circuit breaker. */
+function sharedServers(options: TokenManagerOptions<ClientDefinitions>): ServerOf {
+  const { clock = systemClock, telemetry } = options
+  const byFetch = new Map<Fetch | undefined, Map<string, Pick<OAuthClient, 'server' | 'channel'>>>()
+  return (location, client) => {
+    const fetch = client.fetch ?? options.fetch
+    const known = byFetch.get(fetch) ?? new Map<string, Pick<OAuthClient, 'server' | 'channel'>>()
+    byFetch.set(fetch, known)
+    const name =
+      location.kind === 'discovered'
+        ? JSON.stringify([location.issuer])
+        : JSON.stringify([location.metadata.issuer, location.metadata.tokenEndpoint.href])
+    const reached = known.get(name) ?? reach(location)
+    known.set(name, reached)
+    return reached
+
+    function reach(where: ServerLocation): Pick<OAuthClient, 'server' | 'channel'> {
+      const channel = createBackChannel({ fetch, clock })
+      const server =
+        where.kind === 'discovered'
+          ? discoveredServer(where.issuer, { channel, clock, telemetry })
+          : configuredServer(where.metadata, { clock })
+      return { server, channel }
+    }
+  }
+}

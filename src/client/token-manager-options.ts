@@ -1,0 +1,93 @@
+import type { Fetch } from '../oauth/index.ts'
+import type { TokenStore } from '../store/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import type { TokenRequest } from '../token/index.ts'
+import { type Awaitable, type Clock, describe } from '../util/index.ts'
+import type { ClientAssertionService } from './assertion-service.ts'
+import { assertFunction, assertMs, assertOptions, optionInvalid } from './check.ts'
+import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
+import { checkLifetime } from './client-settings.ts'
+
+/** The request to an API that a token is wanted for. */
+export interface OutgoingRequest {
+  readonly clientName: string
+  readonly method: string
+  readonly url: URL
+  /** The caller's headers; changes are not sent. */
+  readonly headers: Headers
+  /** The token request as the authorizer or `fetch` was made with. */
+  readonly request: TokenRequest
+}
+
+/** Chooses the token request for one outgoing request: a tenant by host name, say. */
+export type RequestCustomizer = (outgoing: OutgoingRequest) => Awaitable<TokenRequest>
+
+/** Clients by name. */
+export type ClientDefinitions = Readonly<Record<string, ClientDefinition>>
+
+/** What a token manager is made of. */
+export interface TokenManagerOptions<Clients extends ClientDefinitions> {
+  /** Clients by the names that the application calls them. */
+  readonly clients: Clients
+  /** Central service for client assertions, asked before a client's own `authentication`. */
+  readonly clientAssertion?: ClientAssertionService | undefined
+  /** Asked for every request of an authorizer or `fetch`, before its token is looked up. */
+  readonly customizeRequest?: RequestCustomizer | undefined
+  /** Tokens are shared through it, behind the memory of this process. Its failures count as "not there". */
+  readonly store?: TokenStore | undefined
+  /** Told of operations and events. */
+  readonly telemetry?: Telemetry | undefined
+  /** Back-channel requests of all clients that have no `fetch` of their own. Default: the global `fetch`. */
+  readonly fetch?: Fetch | undefined
+  /** When tokens are renewed, for clients that do not say. */
+  readonly lifetime?: LifetimeOptions | undefined
+  /** How long one token may take to get, in milliseconds, everything included. Default 10,000. */
+  readonly deadlineMs?: number | undefined
+  /**
+   * How many tokens of requests other than the clients' own are kept in memory; beyond that those that were not used for longest go.
+   * Default 10,000.
+   */
+  readonly maxEntries?: number | undefined
+  /** Where time comes from. Default: the system's clock. */
+  readonly clock?: Clock | undefined
+}
+
+const OPTIONS = [
+  'clients',
+  'clientAssertion',
+  'customizeRequest',
+  'store',
+  'telemetry',
+  'fetch',
+  'lifetime',
+  'deadlineMs',
+  'maxEntries',
+  'clock',
+] as const
+const SUBJECT = 'createTokenManager'
+
+/**
+ * Checks the options of a manager, its clients apart.
+ *
+ * @throws ConfigurationError that names the option.
+ */
+export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitions>): void {
+  const { clients, clientAssertion, customizeRequest, store, fetch, lifetime, deadlineMs, maxEntries } = options
+  assertOptions(SUBJECT, options, OPTIONS)
+  if (typeof clients !== 'object' || clients === null) {
+    throw optionInvalid(SUBJECT, `clients to be an object, got ${describe(clients)}`)
+  }
+  assertFunction(SUBJECT, 'clientAssertion', clientAssertion)
+  assertFunction(SUBJECT, 'customizeRequest', customizeRequest)
+  assertFunction(SUBJECT, 'fetch', fetch)
+  for (const method of ['get', 'set', 'delete'] as const) {
+    if (store !== undefined && typeof Object(store)[method] !== 'function') {
+      throw optionInvalid(SUBJECT, `store to have a method "${method}"`)
+    }
+  }
+  checkLifetime(SUBJECT, lifetime)
+  assertMs(SUBJECT, 'deadlineMs', deadlineMs)
+  if (maxEntries !== undefined && !(Number.isInteger(maxEntries) && maxEntries > 0)) {
+    throw optionInvalid(SUBJECT, 'maxEntries to be a whole number above zero')
+  }
+}

@@ -1,0 +1,168 @@
+import type { Attempt, RequestAuthorizer, ResponseHead } from '../resource/index.ts'
+import { ConfigurationError } from '../token/index.ts'
+import { parseUrl } from '../util/index.ts'
+import { MAX_REDIRECTS, type Redirect, redirectedHeaders, redirectOf, refused } from './redirect.ts'
+import { type BodySource, type ReplayableBody, replayableBody, requestBody } from './replayable-body.ts'
+
+/** What `fetch` takes, and a function in place of the body, which makes it anew for every try. */
+export type AuthorizedFetchInit = Omit<RequestInit, 'body'> & { readonly body?: BodySource | null | undefined }
+
+/** `fetch` with tokens. */
+export type AuthorizedFetch = (input: string | URL | Request, init?: AuthorizedFetchInit) => Promise<Response>
+
+/** What an {@link authorizedFetch} is made of. */
+export interface AuthorizedFetchOptions {
+  /** What relative URLs resolve against. */
+  readonly baseUrl?: URL | undefined
+  /** Sends the requests. Default: the global `fetch` at the time of the call. */
+  readonly fetch?: typeof globalThis.fetch | undefined
+}
+
+/** One request on its way, over tries and redirects. */
+interface Call {
+  readonly url: URL
+  readonly method: string
+  readonly headers: Headers
+  readonly body: ReplayableBody
+  readonly init: RequestInit
+}
+
+/** Bodies of refused tries are read to their end up to this size, so that the connection can be used again. */
+const DRAINED_BYTES = 64 * 1024
+
+/**
+ * Wraps `fetch` so that every request carries a token, is tried once more with another token when that one is refused, and
+ * follows redirects without showing the token to a foreign origin.
+ *
+ * The returned function throws what the authorizer throws (nothing is sent then), and TransportError with code
+ * `redirect_refused` for a redirect that cannot be followed safely.
+ */
+export function authorizedFetch(authorizer: RequestAuthorizer, options: AuthorizedFetchOptions = {}): AuthorizedFetch {
+  return async (input, init) => {
+    const call = await readCall(input, init, options.baseUrl)
+    const attempt = await authorizer.begin({ ...call, signal: call.init.signal ?? undefined })
+    const send: Send = (sent, headers) => dispatch(options.fetch ?? globalThis.fetch, sent, headers)
+    const { response, hasRetried } = await sendWithRetry(call, attempt, send)
+    return (call.init.redirect ?? 'follow') === 'follow'
+      ? follow({ call, response, hasRetried }, authorizer, send)
+      : response
+  }
+}
+
+type Send = (call: Call, headers: Readonly<Record<string, string>>) => Promise<Response>
+
+async function readCall(
+  input: string | URL | Request,
+  init: AuthorizedFetchInit = {},
+  baseUrl: URL | undefined,
+): Promise<Call> {
+  const request = typeof input === 'object' && 'headers' in input ? input : undefined
+  const url = parseUrl(request?.url ?? String(input), baseUrl)
+  if (url === undefined) {
+    throw new ConfigurationError('expected an absolute URL, or a baseUrl to resolve a relative one against', {
+      code: 'url_invalid',
+    })
+  }
+  const { body, ...rest } = init
+  const isOwnBody = body === undefined && request !== undefined
+  return {
+    url,
+    method: (init.method ?? request?.method ?? 'GET').toUpperCase(),
+    headers: new Headers(init.headers ?? request?.headers),
+    body: isOwnBody ? await requestBody(request) : replayableBody(body),
+    init: request === undefined ? rest : { signal: request.signal, redirect: request.redirect, ...rest },
+  }
+}
+
+async function dispatch(
+  fetch: typeof globalThis.fetch,
+  { url, method, headers, body, init }: Call,
+  added: Readonly<Record<string, string>>,
+): Promise<Response> {
+  const sent = new Headers(headers)
+  for (const [name, value] of Object.entries(added)) sent.set(name, value)
+  const content = await body.next()
+  return fetch(url, {
+    ...init,
+    method,
+    headers: sent,
+    ...(content !== undefined && { body: content }),
+    ...(body.isStream && { duplex: 'half' }),
+    redirect: init.redirect === 'error' ? 'error' : 'manual',
+  })
+}
+
+async function sendWithRetry(
+  call: Call,
+  attempt: Attempt,
+  send: Send,
+): Promise<{ response: Response; hasRetried: boolean }> {
+  const response = await send(call, attempt.headers)
+  try {
+    const prepare = attempt.next(headOf(response))
+    if (prepare === undefined) return { response, hasRetried: false }
+    if (!call.body.isReplayable) {
+      // Sent once and gone: the refusal is the answer, and the next call finds another token.
+      prepare().catch(() => {})
+      return { response, hasRetried: true }
+    }
+    const another = await prepare()
+    if (another === undefined) return { response, hasRetried: true }
+    await drain(response)
+    return { response: await send(call, another.headers), hasRetried: true }
+  } catch (error) {
+    await drain(response)
+    throw error
+  }
+}
+
+interface Followed {
+  readonly call: Call
+  readonly response: Response
+  readonly hasRetried: boolean
+}
+
+async function follow(start: Followed, authorizer: RequestAuthorizer, send: Send): Promise<Response> {
+  let { call, response, hasRetried } = start
+  let isTrusted = true
+  for (let hops = 0; ; hops++) {
+    const redirect = redirectOf(response, call)
+    if (redirect === undefined) return response
+    await drain(response)
+    if (hops === MAX_REDIRECTS) throw refused(`at most ${MAX_REDIRECTS} redirects`, 'more')
+    call = redirected(call, redirect)
+    // A chain that has once left the origin never gets the token back.
+    isTrusted &&= redirect.isSameOrigin
+    if (!isTrusted) {
+      response = await send(call, {})
+      continue
+    }
+    const attempt = await authorizer.begin({ ...call, signal: call.init.signal ?? undefined })
+    if (hasRetried) response = await send(call, attempt.headers)
+    else ({ response, hasRetried } = await sendWithRetry(call, attempt, send))
+  }
+}
+
+function redirected(call: Call, redirect: Redirect): Call {
+  const { url, method, keepsBody, isSameOrigin } = redirect
+  const carriesBody = keepsBody && method !== 'GET' && method !== 'HEAD'
+  if (carriesBody && !isSameOrigin) throw refused('a redirect of a body to stay on its origin', 'one to another')
+  if (carriesBody && !call.body.isReplayable) throw refused('a redirect of a body that can be sent again', 'a stream')
+  const body = carriesBody ? call.body : replayableBody(undefined)
+  return { ...call, url, method, body, headers: redirectedHeaders(call.headers, redirect) }
+}
+
+function headOf({ status, headers }: Response): ResponseHead {
+  return { status, header: (name) => headers.get(name) ?? undefined }
+}
+
+/** Reads or cancels what is left of a response, so that no connection is lost. */
+async function drain(response: Response): Promise<void> {
+  try {
+    const length = Number(response.headers.get('content-length') ?? Number.NaN)
+    if (length <= DRAINED_BYTES) await response.arrayBuffer()
+    else await response.body?.cancel()
+  } catch {
+    // The connection broke: there is nothing left of it to free.
+  }
+}
