@@ -1,0 +1,62 @@
+import { EventEmitter } from 'node:events'
+import type { Telemetry } from 'evertoken'
+import type { Report } from './report.ts'
+
+/** Turns what the library tells into lines of the report; emits `renewal_failed` and `obtained`. */
+export interface DemoTelemetry extends Telemetry {
+  readonly events: EventEmitter
+}
+
+export function createDemoTelemetry(report: Report): DemoTelemetry {
+  const events = new EventEmitter()
+  const waiting = new Map<string, number>()
+  const hasToken = new Set<string>()
+
+  async function watchGet<T>(client: string, work: () => Promise<T>): Promise<T> {
+    // A token from memory is there before the event loop turns.
+    let hasWaited = false
+    const turn = setImmediate(() => {
+      hasWaited = true
+    })
+    waiting.set(client, (waiting.get(client) ?? 0) + 1)
+    try {
+      return await work()
+    } finally {
+      clearImmediate(turn)
+      waiting.set(client, (waiting.get(client) ?? 1) - 1)
+      if (hasWaited) report.totals.callsThatWaited++
+    }
+  }
+
+  async function watchRequest<T>(client: string, work: () => Promise<T>): Promise<T> {
+    const isFirst = !hasToken.has(client)
+    report.totals.tokenRequests++
+    const result = await work()
+    const isBehind = (waiting.get(client) ?? 0) === 0
+    hasToken.add(client)
+    const text = isFirst
+      ? 'token obtained'
+      : isBehind
+        ? 'token renewed behind the scenes, nobody waited'
+        : 'new token obtained'
+    report.line(client, text, 'busy')
+    events.emit('obtained', client)
+    return result
+  }
+
+  return {
+    events,
+    run(operation, work) {
+      if (operation.name === 'token.get') return watchGet(operation.client, () => work({}))
+      if (operation.name === 'token.request') return watchRequest(operation.client, () => work({}))
+      if (operation.name === 'resource.retry')
+        report.line('', 'an API refused its token: another one, and the same call again', 'bad')
+      return work({})
+    },
+    note(event) {
+      if (event.name !== 'renewal_failed') return
+      report.line(event.client, `renewal failed (${event.error}), the token in hand still serves`, 'bad')
+      events.emit('renewal_failed', event.client)
+    },
+  }
+}

@@ -1,0 +1,51 @@
+import { styleText } from 'node:util'
+
+/** How a line is meant. */
+export type Tone = 'plain' | 'good' | 'busy' | 'bad'
+
+/** What the demo counts. */
+export interface Totals {
+  callsMade: number
+  callsFailed: number
+  tokenRequests: number
+  callsThatWaited: number
+}
+
+/** A live account of what happens, one line at a time. */
+export interface Report {
+  readonly totals: Totals
+  line(who: string, text: string, tone?: Tone): void
+  summary(): void
+}
+
+const COLOURS = { plain: undefined, good: 'green', busy: 'cyan', bad: 'yellow' } as const
+const WHO_WIDTH = 22
+
+/** Prints to a stream; in colours if that is a terminal. */
+export function createReport(stream: NodeJS.WriteStream): Report {
+  const startedAt = performance.now()
+  const hasColours = stream.isTTY === true && process.env.NO_COLOR === undefined
+  const totals: Totals = { callsMade: 0, callsFailed: 0, tokenRequests: 0, callsThatWaited: 0 }
+  const write = (text: string): void => {
+    stream.write(`${text}\n`)
+  }
+  return {
+    totals,
+    line(who, text, tone = 'plain') {
+      const colour = COLOURS[tone]
+      const shown = hasColours && colour !== undefined ? styleText(colour, text) : text
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)
+      write(`${seconds} s  ${who.padEnd(WHO_WIDTH)}${shown}`)
+    },
+    summary() {
+      const rows: readonly (readonly [string, number])[] = [
+        ['calls made', totals.callsMade],
+        ['calls failed', totals.callsFailed],
+        ['token requests', totals.tokenRequests],
+        ['calls that waited for a token', totals.callsThatWaited],
+      ]
+      write('')
+      for (const [name, value] of rows) write(`  ${name.padEnd(32)}${String(value).padStart(6)}`)
+    },
+  }
+}
