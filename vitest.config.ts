@@ -12,7 +12,10 @@ export default defineConfig({
   },
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: ['test/support/build-once.ts'],
     testTimeout: 30_000,
     dangerouslyIgnoreUnhandledErrors: false,
+    // A snapshot that is missing fails like one that differs; `--update` writes both.
+    update: 'none',
   },
 })
