@@ -1,8 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-
-const root = fileURLToPath(new URL('../../', import.meta.url))
+import { root } from './manifest.ts'
 
 /** Some tests read `dist`. `npm test` has built it before they start; a run of Vitest alone builds it here, once. */
 export function setup(): void {
