@@ -19,12 +19,12 @@ export interface Block {
   readonly setup: string
 }
 
-/** README.md and every page below docs/, by path. */
+/** README.md, CONTRIBUTING.md and every page below docs/, by path. */
 export function pages(): ReadonlyMap<string, string> {
   const folder = `${root}docs`
   const below = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : []
   const docs = below.filter((path) => path.endsWith('.md')).map((path) => `docs/${path.replaceAll('\\', '/')}`)
-  const found = ['README.md', ...docs.sort()].filter((page) => existsSync(`${root}${page}`))
+  const found = ['README.md', 'CONTRIBUTING.md', ...docs.sort()].filter((page) => existsSync(`${root}${page}`))
   return new Map(found.map((page) => [page, readFileSync(`${root}${page}`, 'utf8')]))
 }
 
