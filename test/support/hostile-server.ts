@@ -1,6 +1,15 @@
 import { EventEmitter, once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer, type ServerOptions as TlsOptions } from 'node:https'
+import type { Socket } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { listenOnLoopback } from '../../demo/loopback.ts'
 
 /** A request as the server saw it. */
 export interface SeenRequest {
@@ -8,9 +17,13 @@ export interface SeenRequest {
   readonly url: string
   readonly headers: IncomingHttpHeaders
   readonly body: string
+  /** The body before it was read as text. */
+  readonly bytes: Uint8Array
   readonly form: URLSearchParams
   /** Counts from 1, over all requests of this server. */
   readonly n: number
+  /** Counts connections from 1; equal numbers came over the same one. */
+  readonly connection: number
 }
 
 /** What the server does about a request: a plain answer, or anything at all. */
@@ -26,7 +39,7 @@ export type Answer =
 export type Handler = (request: SeenRequest) => Answer | Promise<Answer>
 
 /** A server that does as it is told, and remembers. */
-export interface HostileServer {
+export interface HostileServer extends AsyncDisposable {
   readonly origin: string
   readonly tokenEndpoint: string
   readonly requests: readonly SeenRequest[]
@@ -61,74 +74,87 @@ export const reset: Answer = (_response, socket) => {
   socket.resetAndDestroy()
 }
 
-export async function startHostileServer(answer: Handler = tokenJson()): Promise<HostileServer> {
-  const requests: SeenRequest[] = []
-  const sockets = new Set<Socket>()
-  const events = new EventEmitter()
+/** Starts one on a loopback port of its own; with `tls` it speaks https only. */
+export async function startHostileServer(
+  answer: Handler = tokenJson(),
+  { tls }: { readonly tls?: TlsOptions } = {},
+): Promise<HostileServer> {
+  const log = createLog()
   const state = { answer }
-  let server = listen()
-
-  function listen(): Server {
-    return createServer((incoming, response) => {
-      const chunks: Buffer[] = []
-      incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
-      incoming.on('error', () => {})
-      incoming.on('end', async () => {
-        const body = Buffer.concat(chunks).toString()
-        const { method = '', url = '', headers, socket } = incoming
-        const seen = { method, url, headers, body, form: new URLSearchParams(body), n: requests.length + 1 }
-        requests.push(seen)
-        events.emit('request', seen)
-        const reply = await state.answer(seen)
-        if (typeof reply === 'function') return void (await reply(response, socket))
-        for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value as string)
-        if (!response.hasHeader('content-type')) response.setHeader('content-type', 'application/json')
-        response.writeHead(reply.status ?? 200).end(reply.body)
-      })
-    }).on('connection', (socket) => {
-      sockets.add(socket)
-      socket.on('error', () => {}).on('close', () => sockets.delete(socket))
-    })
+  const take: RequestListener = async (incoming, response) => {
+    const seen = await log.add(incoming)
+    if (seen !== undefined) await reply(response, { to: incoming.socket, answer: await state.answer(seen) })
   }
-
-  async function open(port: number): Promise<number> {
-    server.listen(port, '127.0.0.1')
-    await once(server, 'listening')
-    return (server.address() as AddressInfo).port
-  }
-
-  async function shut(): Promise<void> {
-    if (!server.listening) return
-    const closed = once(server, 'close')
-    server.close()
-    for (const socket of sockets) socket.destroy()
-    await closed
-  }
-
-  const port = await open(0)
-  const origin = `http://127.0.0.1:${port}`
+  const server = tls === undefined ? createServer(take) : createTlsServer(tls, take)
+  const { port, sockets, shut, reopen } = await listenOnLoopback(server)
+  const origin = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
   return {
     origin,
     tokenEndpoint: `${origin}/token`,
-    requests,
+    requests: log.requests,
     get answer() {
       return state.answer
     },
     set answer(next) {
       state.answer = next
     },
-    async nextRequest() {
-      const [seen] = await once(events, 'request')
-      return seen as SeenRequest
-    },
+    nextRequest: log.next,
     get openSockets() {
       return sockets.size
     },
     close: shut,
+    [Symbol.asyncDispose]: shut,
     shut,
-    async reopen() {
-      server = listen()
-      await open(port)
+    reopen,
+  }
+}
+
+async function reply(
+  response: ServerResponse,
+  { to, answer }: { readonly to: Socket; readonly answer: Answer },
+): Promise<void> {
+  if (typeof answer === 'function') return await answer(response, to)
+  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value as string)
+  if (!response.hasHeader('content-type')) response.setHeader('content-type', 'application/json')
+  response.writeHead(answer.status ?? 200).end(answer.body)
+}
+
+interface Log {
+  readonly requests: readonly SeenRequest[]
+  /** Reads a request to its end; `undefined` when that does not come. */
+  add(incoming: IncomingMessage): Promise<SeenRequest | undefined>
+  next(): Promise<SeenRequest>
+}
+
+function createLog(): Log {
+  const requests: SeenRequest[] = []
+  const events = new EventEmitter()
+  const connections = new WeakMap<Socket, number>()
+  let connectionCount = 0
+
+  function numberOf(socket: Socket): number {
+    const number = connections.get(socket) ?? ++connectionCount
+    connections.set(socket, number)
+    return number
+  }
+
+  return {
+    requests,
+    async add(incoming) {
+      const { method = '', url = '', headers, socket } = incoming
+      const connection = numberOf(socket)
+      const bytes = await buffer(incoming).catch(() => undefined)
+      if (bytes === undefined) return undefined
+      const body = bytes.toString()
+      const form = new URLSearchParams(body)
+      const seen = { method, url, headers, body, bytes, form, n: requests.length + 1, connection }
+      requests.push(seen)
+      events.emit('request', seen)
+      return seen
+    },
+    async next() {
+      const [seen] = await once(events, 'request')
+      return seen as SeenRequest
     },
   }
 }
