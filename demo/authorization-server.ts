@@ -1,35 +1,34 @@
-import { generateKeyPairSync } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import { type ClientMetadata, errors, Provider } from 'oidc-provider'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createServer } from 'node:http'
+import { type ClientMetadata, errors, type JWK, Provider } from 'oidc-provider'
+import { listenOnLoopback } from './loopback.ts'
 import { memoryAdapter } from './memory-adapter.ts'
+import { type SeenAssertion, type SeenTokenRequest, seenTokenRequest } from './token-request-log.ts'
 
 /** What the authorization server is told. */
 export interface AuthorizationServerOptions {
   readonly clients: readonly ClientMetadata[]
   /** Resources that JWT access tokens are issued for, with their scope values. */
-  readonly resources: Readonly<Record<string, { readonly scope: string; readonly lifetimeSeconds: number }>>
+  readonly resources: Readonly<Record<string, ProtectedResource>>
+  /** Whether client assertions must be addressed to the issuer, as one string, and to nothing else. Default: true. */
+  readonly strictAudience?: boolean
 }
 
-/** A token request as the server saw it; nothing secret. */
-export interface SeenTokenRequest {
-  readonly clientId: string
-  readonly scope: string | undefined
-  readonly resource: unknown
-  readonly status: number
-}
-
-/** A client assertion as the server saw it, without its signature. */
-export interface SeenAssertion {
-  readonly header: Readonly<Record<string, unknown>>
-  readonly claims: Readonly<Record<string, unknown>>
+/** What access tokens for one resource are like. */
+export interface ProtectedResource {
+  readonly scope: string
+  readonly lifetimeSeconds: number
+  /** How they are signed. Default: RS256. */
+  readonly alg?: 'RS256' | 'ES256'
+  /** Default: `jwt` (RFC 9068). Only opaque ones can be revoked. */
+  readonly format?: 'jwt' | 'opaque'
 }
 
 /** A real OpenID Connect provider on a loopback port of its own. */
-export interface AuthorizationServer {
+export interface AuthorizationServer extends AsyncDisposable {
   readonly issuer: string
   readonly tokenRequests: readonly SeenTokenRequest[]
+  /** Of all endpoints, as far as they were genuine. */
   readonly assertions: readonly SeenAssertion[]
   /** Refuses connections until `resume`. */
   pause(): Promise<void>
@@ -44,59 +43,28 @@ const HMAC_ALGS = ['HS256', 'HS384', 'HS512'] as const
 export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
   const tokenRequests: SeenTokenRequest[] = []
   const assertions: SeenAssertion[] = []
-  const sockets = new Set<Socket>()
-  let server = createServer()
-  const port = await listen(server, 0, sockets)
+  const server = createServer()
+  const { port, shut, reopen } = await listenOnLoopback(server)
   const issuer = `http://127.0.0.1:${port}`
   const provider = createProvider(issuer, options, assertions)
-  const handle = provider.callback()
-  server.on('request', handle)
-
   provider.use(async (context, next) => {
     await next()
-    if (context.path !== '/token') return
-    const { params, client } = context.oidc ?? {}
-    tokenRequests.push({
-      clientId: client?.clientId ?? String(params?.client_id ?? ''),
-      scope: params?.scope as string | undefined,
-      resource: params?.resource,
-      status: context.status,
-    })
+    if (context.path === '/token') tokenRequests.push(seenTokenRequest(context))
   })
-
-  async function pause(): Promise<void> {
-    if (!server.listening) return
-    const closed = once(server, 'close')
-    server.close()
-    for (const socket of sockets) socket.destroy()
-    await closed
-  }
-
+  server.on('request', provider.callback())
   return {
     issuer,
     tokenRequests,
     assertions,
-    pause,
-    async resume() {
-      server = createServer(handle)
-      await listen(server, port, sockets)
-    },
-    close: pause,
+    pause: shut,
+    resume: reopen,
+    close: shut,
+    [Symbol.asyncDispose]: shut,
   }
 }
 
-async function listen(server: Server, port: number, sockets: Set<Socket>): Promise<number> {
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  })
-  server.listen(port, '127.0.0.1')
-  await once(server, 'listening')
-  return (server.address() as AddressInfo).port
-}
-
 function createProvider(issuer: string, options: AuthorizationServerOptions, assertions: SeenAssertion[]): Provider {
-  const { clients, resources } = options
+  const { clients, resources, strictAudience = true } = options
   const scopes = Object.values(resources).flatMap(({ scope }) => scope.split(' '))
   return new Provider(issuer, {
     adapter: memoryAdapter(),
@@ -107,15 +75,16 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
       ...client,
     })),
     scopes: [...new Set(scopes)],
-    jwks: { keys: [signingKey()] },
+    jwks: { keys: signingKeys() },
     ttl: { ClientCredentials: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600 },
     cookies: { keys: ['not used by machine clients'] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
     enabledJWA: { clientAuthSigningAlgValues: [...JWT_ALGS, ...HMAC_ALGS] },
-    // Strict, as the successor of RFC 7523 asks: the issuer, as one string, and nothing else.
+    // The successor of RFC 7523 asks for the issuer, as one string; the provider by itself takes endpoints as well.
     assertJwtClientAuthClaimsAndHeader(_context, claims, header) {
       assertions.push({ header, claims })
-      if (claims.aud !== issuer) throw new errors.InvalidClientAuth('aud must be the issuer identifier')
+      if (strictAudience && claims.aud !== issuer)
+        throw new errors.InvalidClientAuth('aud must be the issuer identifier')
     },
     features: {
       devInteractions: { enabled: false },
@@ -127,8 +96,14 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
         getResourceServerInfo(_context, resource) {
           const known = resources[resource]
           if (known === undefined) throw new errors.InvalidTarget()
-          const { scope, lifetimeSeconds } = known
-          return { scope, audience: resource, accessTokenTTL: lifetimeSeconds, accessTokenFormat: 'jwt' }
+          const { scope, lifetimeSeconds, alg = 'RS256', format = 'jwt' } = known
+          return {
+            scope,
+            audience: resource,
+            accessTokenTTL: lifetimeSeconds,
+            accessTokenFormat: format,
+            ...(format === 'jwt' && { jwt: { sign: { alg } } }),
+          }
         },
         useGrantedResource: () => true,
       },
@@ -136,7 +111,17 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
   })
 }
 
-function signingKey(): Record<string, unknown> {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  return { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'signing-key' }
+let keys: readonly JWK[] | undefined
+
+/** The same for all servers of a process: RSA keys take long to make. */
+function signingKeys(): JWK[] {
+  keys ??= [
+    signingKey('RS256', generateKeyPairSync('rsa', { modulusLength: 2048 })),
+    signingKey('ES256', generateKeyPairSync('ec', { namedCurve: 'P-256' })),
+  ]
+  return [...keys]
+}
+
+function signingKey(alg: string, { privateKey }: { privateKey: KeyObject }): JWK {
+  return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `signing-key-${alg}` } as JWK
 }

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
+import { listenOnLoopback } from './loopback.ts'
 
 /** Whose tokens an API takes, and what they must be good for. */
 export interface ResourceServerOptions {
@@ -11,12 +10,14 @@ export interface ResourceServerOptions {
 }
 
 /** An API that checks access tokens. */
-export interface ResourceServer {
+export interface ResourceServer extends AsyncDisposable {
   readonly url: string
   /** How many requests were answered with which status. */
   readonly answers: ReadonlyMap<number, number>
   /** Refuses the token that was accepted last, from now on. */
   rejectCurrent(): void
+  /** Refuses the token with this `jti`, from now on. */
+  reject(jti: string): void
   /** Refuses every token, or stops that. */
   rejectAll(on: boolean): void
   close(): Promise<void>
@@ -37,7 +38,7 @@ export async function startResourceServer({ issuer, audience, scope }: ResourceS
   let rejectsAll = false
 
   async function refusalOf({ headers }: IncomingMessage): Promise<Refusal | undefined> {
-    const token = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1]
+    const token = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
     if (token === undefined) return { status: 401, challenge: 'Bearer' }
     try {
       const { payload } = await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt' })
@@ -60,24 +61,19 @@ export async function startResourceServer({ issuer, audience, scope }: ResourceS
     response.writeHead(status, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ status, path: request.url }))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-
+  const { port, shut } = await listenOnLoopback(server)
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://127.0.0.1:${port}/`,
     answers,
     rejectCurrent() {
       if (current !== undefined) rejected.add(current)
     },
+    reject: (jti) => void rejected.add(jti),
     rejectAll(on) {
       rejectsAll = on
     },
-    async close() {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
-    },
+    close: shut,
+    [Symbol.asyncDispose]: shut,
   }
 }
 
