@@ -21,6 +21,7 @@ export type { KeyOptions, PrivateKey, Signer } from './keys/index.ts'
 export {
   type AssertionOptions,
   type ClientAuthentication,
+  type ClientAuthenticationOptions,
   type ClientIdentity,
   type ClientSecretBasicOptions,
   type ClientSecretJwtOptions,
@@ -34,7 +35,14 @@ export {
   privateKeyJwt,
   type TokenEndpointDraft,
 } from './oauth/index.ts'
-export type { Attempt, Destination, RequestAuthorizer, RequestTarget, ResponseHead } from './resource/index.ts'
+export {
+  type Attempt,
+  authorizerFrom,
+  type Destination,
+  type RequestAuthorizer,
+  type RequestTarget,
+  type ResponseHead,
+} from './resource/index.ts'
 export {
   type CachedSourceOptions,
   cachedSource,

@@ -65,6 +65,8 @@ export function shapeOf({ scope, resource, parameters, partition }: EffectiveReq
 }
 
 /** Names a token for everybody who shares a store, and tells nothing about it. */
-export function storeKey({ issuer, tokenEndpoint, clientId }: ClientDefinition, shape: string): Promise<string> {
-  return sha256(canonicalText([1, issuer ?? null, tokenEndpoint ?? null, clientId, 'client_credentials', shape]))
+export function storeKey(definition: ClientDefinition, shape: string): Promise<string> {
+  const { issuer = null, tokenEndpoint = null, clientId, acceptNarrowedScope = false } = definition
+  // A narrowed token that one manager accepts must not reach another that does not.
+  return sha256(canonicalText([1, issuer, tokenEndpoint, clientId, 'client_credentials', acceptNarrowedScope, shape]))
 }

@@ -1,16 +1,23 @@
-import { createAuthorizer, type Destination, destinationRules, type RequestAuthorizer } from '../resource/index.ts'
+import {
+  createAuthorizer,
+  type Destination,
+  destinationRules,
+  type RequestAuthorizer,
+  type RequestTarget,
+} from '../resource/index.ts'
 import { closedError } from '../source/index.ts'
 import {
   type AccessToken,
   ConfigurationError,
   type GetTokenOptions,
   isEvertokenError,
+  type TokenRequest,
   type TokenSource,
 } from '../token/index.ts'
 import { describe, systemClock } from '../util/index.ts'
 import type { MachineClient } from './machine-client.ts'
-import { openClients } from './open-machine-tokens.ts'
-import type { ClientDefinitions, OutgoingRequest, TokenManagerOptions } from './token-manager-options.ts'
+import { type OpenClients, openClients } from './open-machine-tokens.ts'
+import type { ClientDefinitions, RequestCustomizer, TokenManagerOptions } from './token-manager-options.ts'
 import type { RequestFor } from './typed-request.ts'
 
 /** The tokens of machine clients, by the names that the application gave them. */
@@ -57,71 +64,75 @@ export interface MachineTokens<Clients extends ClientDefinitions> {
 export function createMachineTokens<const Clients extends ClientDefinitions>(
   options: TokenManagerOptions<Clients>,
 ): MachineTokens<Clients> {
-  const { clients, envs } = openClients(options)
+  const open = openClients(options)
   const { clock = systemClock, telemetry, customizeRequest } = options
   let closing: Promise<void> | undefined
-
-  function clientOf(name: unknown): MachineClient {
-    const client = clients.get(name as string)
-    if (client !== undefined) return client
-    const came = typeof name === 'string' ? `"${name}"` : describe(name)
-    throw new ConfigurationError(`expected a client out of ${[...clients.keys()].join(', ')}, got ${came}`, {
-      code: 'client_unknown',
-    })
+  return {
+    getToken(name, request, getOptions) {
+      try {
+        return clientNamed(open, name).sourceOnce(request).getToken(getOptions)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    },
+    source: (name, request) => clientNamed(open, name).source(request),
+    authorizer(name, destination, request) {
+      const client = clientNamed(open, name)
+      const rules = destinationRules(destination, `client "${name}"`)
+      const own = client.source(request)
+      const sourceFor =
+        customizeRequest === undefined ? () => own : customizedSource(client, name, { customizeRequest, request })
+      return createAuthorizer({ sourceFor, rules, clock, telemetry })
+    },
+    async delete(name, request) {
+      if (name === undefined) await Promise.all([...open.clients.values()].map((client) => client.deleteAll()))
+      else if (request === undefined) await clientNamed(open, name).deleteAll()
+      else await clientNamed(open, name).delete(request)
+    },
+    async revoke(name, request) {
+      if (closing !== undefined) throw closedError()
+      await clientNamed(open, name).revoke(request)
+    },
+    close() {
+      closing ??= closeClients(open)
+      return closing
+    },
   }
+}
 
-  async function customized(outgoing: OutgoingRequest): Promise<TokenSource> {
-    if (customizeRequest === undefined) return clientOf(outgoing.clientName).source(outgoing.request)
+function clientNamed({ clients }: OpenClients, name: unknown): MachineClient {
+  const client = clients.get(name as string)
+  if (client !== undefined) return client
+  const came = typeof name === 'string' ? `"${name}"` : describe(name)
+  throw new ConfigurationError(`expected a client out of ${[...clients.keys()].join(', ')}, got ${came}`, {
+    code: 'client_unknown',
+  })
+}
+
+/** Asks the customiser for the token request of every outgoing request. */
+function customizedSource(
+  client: MachineClient,
+  clientName: string,
+  { customizeRequest, request = {} }: { customizeRequest: RequestCustomizer; request: TokenRequest | undefined },
+): (target: RequestTarget) => Promise<TokenSource> {
+  return async ({ method, url, headers }) => {
     try {
-      return clientOf(outgoing.clientName).sourceOnce(await customizeRequest(outgoing))
+      const outgoing = { clientName, method, url: new URL(url), headers: new Headers(headers), request }
+      return client.sourceOnce(await customizeRequest(outgoing))
     } catch (cause) {
       if (isEvertokenError(cause)) throw cause
-      throw new ConfigurationError(`client "${outgoing.clientName}": expected customizeRequest to work, got an error`, {
+      throw new ConfigurationError(`client "${clientName}": expected customizeRequest to work, got an error`, {
         code: 'customizer_failed',
         cause,
       })
     }
   }
+}
 
-  return {
-    getToken(name, request, getOptions) {
-      try {
-        return clientOf(name).sourceOnce(request).getToken(getOptions)
-      } catch (error) {
-        return Promise.reject(error)
-      }
-    },
-    source: (name, request) => clientOf(name).source(request),
-    authorizer(name, destination, request) {
-      const rules = destinationRules(destination, `client "${name}"`)
-      const own = clientOf(name).source(request)
-      const sourceFor =
-        customizeRequest === undefined
-          ? () => own
-          : ({ method, url, headers = new Headers() }: { method: string; url: URL; headers?: Headers | undefined }) =>
-              customized({ clientName: name, method, url, headers: new Headers(headers), request: request ?? {} })
-      return createAuthorizer({ sourceFor, rules, clock, telemetry })
-    },
-    async delete(name, request) {
-      if (name === undefined) await Promise.all([...clients.values()].map((client) => client.deleteAll()))
-      else if (request === undefined) await clientOf(name).deleteAll()
-      else await clientOf(name).delete(request)
-    },
-    async revoke(name, request) {
-      if (closing !== undefined) throw closedError()
-      await clientOf(name).revoke(request)
-    },
-    close() {
-      closing ??= closeClients()
-      return closing
-    },
-  }
-
-  async function closeClients(): Promise<void> {
-    const flights = envs.flatMap((env) => [...env.flights])
-    for (const env of envs) env.isClosed = true
-    for (const client of clients.values()) client.forgetAll()
-    for (const flight of flights) if (flight.callers === 0) flight.abort.abort(closedError())
-    await Promise.allSettled(flights.map((flight) => flight.promise))
-  }
+async function closeClients({ clients, envs }: OpenClients): Promise<void> {
+  const flights = envs.flatMap((env) => [...env.flights])
+  for (const env of envs) env.isClosed = true
+  for (const client of clients.values()) client.forgetAll()
+  for (const flight of flights) if (flight.callers === 0) flight.abort.abort(closedError())
+  await Promise.allSettled(flights.map((flight) => flight.promise))
 }

@@ -24,36 +24,29 @@ export interface Exchange {
   readonly sent: () => { readonly secrets: readonly string[]; readonly isDated: boolean }
 }
 
+/** Where an exchange goes, and how it ends. */
+interface ExchangeTarget {
+  readonly url: URL
+  readonly metadata: ServerMetadata
+  readonly signal: AbortSignal
+}
+
 /** Prepares one request that the client authenticates (RFC 6749 section 2.3) to an endpoint of its server. */
 export function createExchange(
   client: OAuthClient,
   authentication: ClientAuthentication,
-  { url, metadata, signal }: { readonly url: URL; readonly metadata: ServerMetadata; readonly signal: AbortSignal },
+  target: ExchangeTarget,
 ): Exchange {
-  const { clientName, clientId, channel } = client
-  const { issuer, tokenEndpoint, assertionAlgs } = metadata
   let sent = { secrets: [] as readonly string[], isDated: false }
   let answer: BackChannelAnswer | undefined
   return {
+    // biome-ignore lint/complexity/useMaxParams: the protocol engine calls it so
     async authenticate(_as, _client, body, headers) {
-      const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs }
-      try {
-        await authentication.apply({ url, body, headers }, identity, { signal })
-      } catch (cause) {
-        if (signal.aborted) throw signal.reason
-        if (isEvertokenError(cause)) throw cause
-        throw new ConfigurationError(
-          `client "${clientName}": expected its client authentication to work, got an error`,
-          {
-            code: 'client_authentication_failed',
-            cause,
-          },
-        )
-      }
+      await applyAuthentication(client, authentication, { ...target, body, headers })
       sent = { secrets: secretsOf(body, headers), isDated: body.has('client_assertion') }
     },
-    async fetch(target, { method, headers, body }) {
-      answer = await channel(target, { method, headers, body, signal })
+    async fetch(url, { method, headers, body }) {
+      answer = await client.channel(url, { method, headers, body, signal: target.signal })
       return toResponse(answer)
     },
     answer() {
@@ -61,6 +54,26 @@ export function createExchange(
       return answer
     },
     sent: () => sent,
+  }
+}
+
+/** Whatever goes wrong in code that is not ours becomes a typed error; an abort stays what it is. */
+async function applyAuthentication(
+  { clientName, clientId, clock }: OAuthClient,
+  authentication: ClientAuthentication,
+  { metadata, signal, ...draft }: ExchangeTarget & { readonly body: URLSearchParams; readonly headers: Headers },
+): Promise<void> {
+  const { issuer, tokenEndpoint, assertionAlgs } = metadata
+  const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs }
+  try {
+    await authentication.apply(draft, identity, { signal, clock })
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason
+    if (isEvertokenError(cause)) throw cause
+    throw new ConfigurationError(`client "${clientName}": expected its client authentication to work, got an error`, {
+      code: 'client_authentication_failed',
+      cause,
+    })
   }
 }
 

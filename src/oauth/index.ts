@@ -5,6 +5,7 @@ export {
   addAssertion,
   assertClientAssertion,
   type ClientAuthentication,
+  type ClientAuthenticationOptions,
   type ClientIdentity,
   type ClientSecretBasicOptions,
   type ClientSecretJwtOptions,

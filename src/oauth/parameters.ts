@@ -33,7 +33,7 @@ const CONTROL = /[\u0000-\u001f\u007f]/
 /** Refuses a scope that no server could read. An empty one means none. */
 export function assertScope(subject: string, scope: unknown): asserts scope is string | undefined {
   if (scope === undefined || scope === '' || (typeof scope === 'string' && SCOPE.test(scope))) return
-  throw invalid(subject, 'scope', 'values of RFC 6749 section 3.3, separated by single spaces', scope)
+  throw invalid(`${subject}: expected scope`, 'values of RFC 6749 section 3.3, separated by single spaces', scope)
 }
 
 /** Refuses a resource that is not an absolute URI without fragment (RFC 8707 section 2). */
@@ -46,7 +46,7 @@ export function assertResource(
   const isValid = (value: unknown): boolean =>
     typeof value === 'string' && !value.includes('#') && !CONTROL.test(value) && parseUrl(value) !== undefined
   if (!values.every(isValid)) {
-    throw invalid(subject, 'resource', 'absolute URIs without fragment (RFC 8707 section 2)', resource)
+    throw invalid(`${subject}: expected resource`, 'absolute URIs without fragment (RFC 8707 section 2)', resource)
   }
 }
 
@@ -57,30 +57,30 @@ export function assertParameters(
 ): asserts parameters is Readonly<Record<string, string>> | undefined {
   if (parameters === undefined) return
   if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
-    throw invalid(subject, 'parameters', 'an object of strings', parameters)
+    throw invalid(`${subject}: expected parameters`, 'an object of strings', parameters)
   }
   for (const [name, value] of Object.entries(parameters)) {
     if (RESERVED.has(name)) {
       throw new ConfigurationError(`${subject}: parameter "${name}" is reserved`, { code: 'parameter_reserved' })
     }
     if (name === '' || CONTROL.test(name))
-      throw invalid(subject, 'parameters', 'names without control characters', name)
-    if (typeof value !== 'string') throw invalid(subject, `parameters.${name}`, 'a string', value)
+      throw invalid(`${subject}: expected parameters`, 'names without control characters', name)
+    if (typeof value !== 'string') throw invalid(`${subject}: expected parameters.${name}`, 'a string', value)
   }
 }
 
 /** Refuses a URL that secrets must not be sent to, and gives the parsed one. */
 export function assertEndpoint(subject: string, option: string, value: unknown): URL {
   const url = typeof value === 'string' ? parseUrl(value) : undefined
-  if (url === undefined) throw invalid(subject, option, 'an absolute URL', value)
+  if (url === undefined) throw invalid(`${subject}: expected ${option}`, 'an absolute URL', value)
   const insecurity = url.hash !== '' ? 'a URL without fragment' : insecurityOf(url)
   if (insecurity === undefined) return url
   throw new ConfigurationError(`${subject}: expected ${option} to be ${insecurity}`, { code: 'option_invalid' })
 }
 
-function invalid(subject: string, option: string, expected: string, came: unknown): ConfigurationError {
+function invalid(option: string, expected: string, came: unknown): ConfigurationError {
   const shown = typeof came === 'string' && came !== '' ? 'another text' : describe(came)
-  return new ConfigurationError(`${subject}: expected ${option} to be ${expected}, got ${shown}`, {
+  return new ConfigurationError(`${option} to be ${expected}, got ${shown}`, {
     code: 'option_invalid',
   })
 }

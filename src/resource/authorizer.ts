@@ -1,7 +1,7 @@
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { type AccessToken, ConfigurationError, isSameToken, type TokenSource } from '../token/index.ts'
 import { type Awaitable, type Clock, systemClock } from '../util/index.ts'
-import type { DestinationRules } from './destination.ts'
+import { type Destination, type DestinationRules, destinationRules } from './destination.ts'
 import { judge, type ResponseHead } from './verdict.ts'
 
 /** A request that is to be made with a token. */
@@ -56,6 +56,15 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       return new TokenAttempt({ source, token, signal, telemetry, mayRenew: true })
     },
   }
+}
+
+/**
+ * Puts the tokens of any source on requests to one destination.
+ *
+ * @throws ConfigurationError with code `destination_invalid`.
+ */
+export function authorizerFrom(source: TokenSource, destination: Destination): RequestAuthorizer {
+  return createAuthorizer({ sourceFor: () => source, rules: destinationRules(destination, 'authorizerFrom') })
 }
 
 /** A token is sent by one method only (RFC 6750 section 2). */

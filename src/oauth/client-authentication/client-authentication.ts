@@ -1,4 +1,4 @@
-import type { Awaitable } from '../../util/index.ts'
+import type { Awaitable, Clock } from '../../util/index.ts'
 
 /** A request to the authorization server before it is authenticated. */
 export interface TokenEndpointDraft {
@@ -26,9 +26,12 @@ export interface ClientAuthentication {
   /** Whether it needs an issuer to address its assertions to. */
   readonly needsIssuer?: boolean | undefined
   /** Adds what proves the client's identity to the draft. */
-  apply(
-    draft: TokenEndpointDraft,
-    client: ClientIdentity,
-    options?: { readonly signal?: AbortSignal | undefined },
-  ): Awaitable<void>
+  apply(draft: TokenEndpointDraft, client: ClientIdentity, options?: ClientAuthenticationOptions): Awaitable<void>
+}
+
+/** How one attempt is authenticated. */
+export interface ClientAuthenticationOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Where the dates of assertions come from. Default: the system's clock. */
+  readonly clock?: Clock | undefined
 }

@@ -1,6 +1,6 @@
 import { signJwt } from '../../keys/index.ts'
 import { ConfigurationError } from '../../token/index.ts'
-import { type Clock, type Resolvable, systemClock } from '../../util/index.ts'
+import { type Resolvable, systemClock } from '../../util/index.ts'
 import { type AssertionOptions, assertionTemplate } from './assertion-claims.ts'
 import { addAssertion, JWT_BEARER } from './client-assertion.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
@@ -10,8 +10,6 @@ import { secretReader } from './client-secret.ts'
 export interface ClientSecretJwtOptions extends AssertionOptions {
   /** JWS algorithm. Default `HS256`. */
   readonly alg?: 'HS256' | 'HS384' | 'HS512' | undefined
-  /** Where `iat` and `exp` come from. Default: the system's clock. */
-  readonly clock?: Clock | undefined
 }
 
 const HASH_BITS: Readonly<Record<string, number>> = { HS256: 256, HS384: 384, HS512: 512 }
@@ -26,7 +24,7 @@ export function clientSecretJwt(
   secret: Resolvable<string>,
   options: ClientSecretJwtOptions = {},
 ): ClientAuthentication {
-  const { alg = 'HS256', clock = systemClock } = options
+  const { alg = 'HS256' } = options
   const bits = HASH_BITS[alg]
   if (bits === undefined) {
     throw new ConfigurationError('clientSecretJwt: expected alg to be HS256, HS384 or HS512', {
@@ -39,7 +37,7 @@ export function clientSecretJwt(
   return {
     method: 'client_secret_jwt',
     needsIssuer,
-    async apply({ body }, client) {
+    async apply({ body }, client, { clock = systemClock } = {}) {
       const bytes = secretBytes(await read(), bits)
       const hmac = { name: 'HMAC', hash: `SHA-${bits}` }
       const key = await crypto.subtle.importKey('raw', bytes, hmac, false, ['sign'])
