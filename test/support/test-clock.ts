@@ -4,11 +4,17 @@ import type { Clock } from 'evertoken'
 export interface TestClock extends Clock {
   /** Moves time on, calling back what falls due, in order, and lets what that starts settle. */
   advance(ms: number): Promise<void>
+  /**
+   * Sets the wall clock. Forward, as after a suspend: `now` follows, and timers have as long to wait as before.
+   * Back (`ms` below zero): `now` stays where it is.
+   */
+  leap(ms: number): void
   /** How many timers wait. */
   readonly pending: number
 }
 
 interface Timer {
+  /** On a stopwatch that only `advance` moves. */
   readonly dueAt: number
   readonly callback: () => void
 }
@@ -20,28 +26,36 @@ export function settle(): Promise<void> {
 
 /** Starts at an instant that is like any other. */
 export function createTestClock(startAt: number = Date.UTC(2026, 0, 1)): TestClock {
-  let now = startAt
+  let elapsed = 0
+  let origin = startAt
+  let wallOffset = 0
   const timers = new Set<Timer>()
+  const now = (): number => origin + elapsed
   return {
-    now: () => now,
-    wallTime: () => now,
+    now,
+    wallTime: () => now() + wallOffset,
     setTimer(callback, delayMs) {
-      const timer = { dueAt: now + delayMs, callback }
+      const timer = { dueAt: elapsed + delayMs, callback }
       timers.add(timer)
       return () => timers.delete(timer)
     },
     async advance(ms) {
-      const until = now + ms
+      const until = elapsed + ms
       for (;;) {
         const next = Math.min(...[...timers].map(({ dueAt }) => dueAt))
         if (next > until) break
-        now = Math.max(now, next)
+        elapsed = Math.max(elapsed, next)
         // What falls due at one instant runs in one turn, as the event loop does it.
-        for (const timer of [...timers].filter(({ dueAt }) => dueAt <= now)) if (timers.delete(timer)) timer.callback()
+        for (const timer of [...timers].filter(({ dueAt }) => dueAt <= elapsed))
+          if (timers.delete(timer)) timer.callback()
         await settle()
       }
-      now = until
+      elapsed = until
       await settle()
+    },
+    leap(ms) {
+      if (ms < 0) wallOffset += ms
+      else origin += ms
     },
     get pending() {
       return timers.size
