@@ -55,3 +55,19 @@ test('a leap forward is followed and wakes nobody; one back leaves the lifetimes
   await clock.advance(10)
   expect([ranAt, clock.wallTime()]).toEqual([3_601_010, 3_600_410])
 })
+
+test('a test waits for timers that take their time to be set', async () => {
+  const clock = createTestClock()
+  const set = async (): Promise<() => void> => {
+    await crypto.subtle.digest('SHA-256', new Uint8Array())
+    return clock.setTimer(() => {}, 1)
+  }
+  const two = clock.untilPending(2)
+  const cancel = set()
+  await clock.untilPending()
+  expect(clock.pending).toBe(1)
+  await set()
+  await two
+  ;(await cancel)()
+  expect(clock.pending).toBe(1)
+})

@@ -11,6 +11,8 @@ export interface TestClock extends Clock {
   leap(ms: number): void
   /** How many timers wait. */
   readonly pending: number
+  /** Resolves as soon as so many timers wait: the event before `advance`, where what sets a timer takes time to get there. */
+  untilPending(count?: number): Promise<void>
 }
 
 interface Timer {
@@ -19,8 +21,16 @@ interface Timer {
   readonly callback: () => void
 }
 
-/** Lets everything that waits for nothing but its turn have it, network events of this machine included. */
-export function settle(): Promise<void> {
+/**
+ * Lets everything that waits for nothing but its turn have it: microtasks, hashes in the thread pool, network events that
+ * have come in. What still has to come over the network is an event of the server, not of time.
+ */
+export async function settle(): Promise<void> {
+  await crypto.subtle.digest('SHA-256', new Uint8Array())
+  await turn()
+}
+
+function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
@@ -30,6 +40,7 @@ export function createTestClock(startAt: number = Date.UTC(2026, 0, 1)): TestClo
   let origin = startAt
   let wallOffset = 0
   const timers = new Set<Timer>()
+  const watchers = new Map<() => void, number>()
   const now = (): number => origin + elapsed
   return {
     now,
@@ -37,6 +48,7 @@ export function createTestClock(startAt: number = Date.UTC(2026, 0, 1)): TestClo
     setTimer(callback, delayMs) {
       const timer = { dueAt: elapsed + delayMs, callback }
       timers.add(timer)
+      for (const [resolve, count] of watchers) if (timers.size >= count && watchers.delete(resolve)) resolve()
       return () => timers.delete(timer)
     },
     async advance(ms) {
@@ -48,10 +60,10 @@ export function createTestClock(startAt: number = Date.UTC(2026, 0, 1)): TestClo
         // What falls due at one instant runs in one turn, as the event loop does it.
         for (const timer of [...timers].filter(({ dueAt }) => dueAt <= elapsed))
           if (timers.delete(timer)) timer.callback()
-        await settle()
+        await turn()
       }
       elapsed = until
-      await settle()
+      await turn()
     },
     leap(ms) {
       if (ms < 0) wallOffset += ms
@@ -59,6 +71,10 @@ export function createTestClock(startAt: number = Date.UTC(2026, 0, 1)): TestClo
     },
     get pending() {
       return timers.size
+    },
+    untilPending(count = 1) {
+      if (timers.size >= count) return Promise.resolve()
+      return new Promise((resolve) => watchers.set(resolve, count))
     },
   }
 }
