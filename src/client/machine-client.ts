@@ -20,7 +20,7 @@ export interface MachineClientOptions {
   /** Slots of requests, of all clients of the manager together; each name begins with its client's. */
   readonly slots: LRUCache<string, TokenSlot>
   /** Sources of requests, likewise. */
-  readonly sources: LRUCache<string, TokenSource>
+  readonly sources: () => LRUCache<string, TokenSource>
   readonly isObserved: boolean
 }
 
@@ -49,7 +49,7 @@ export class MachineClient {
     if (request === undefined) return this.#ownSource
     const effective = this.#read(request)
     if (request.context === undefined && request.clientAssertion === undefined) {
-      const { sources } = this.#options
+      const sources = this.#options.sources()
       const key = this.#prefix + shapeOf(effective)
       const source = sources.get(key) ?? this.#requestSource(effective)
       sources.set(key, source)
@@ -83,7 +83,7 @@ export class MachineClient {
     this.#ownSlot.forget()
     for (const slot of slots.values()) slot.forget()
     slots.clear()
-    sources.clear()
+    sources().clear()
   }
 
   /** Forgets one token and tells the server that it is not needed any more (RFC 7009). */

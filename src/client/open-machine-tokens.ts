@@ -40,7 +40,8 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
     store: store && tolerantStore(store, { clock, telemetry }),
     deadlineMs,
     slots: new LRUCache<string, TokenSlot>({ max }),
-    sources: new LRUCache<string, TokenSource>({ max }),
+    // Made when it is first used: its arrays have their full size from the start.
+    sources: once(() => new LRUCache<string, TokenSource>({ max })),
     isObserved: options.telemetry !== undefined,
   }
   const runDetached = createDetachedRunner()
@@ -78,6 +79,14 @@ function windowsFrom({ renewBeforeMs, waitBeforeMs }: LifetimeOptions): SlotEnvi
   return {
     renewBeforeMs: renewBeforeMs ?? RENEWAL_WINDOWS.renewBeforeMs,
     waitBeforeMs: waitBeforeMs ?? RENEWAL_WINDOWS.waitBeforeMs,
+  }
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
   }
 }
 

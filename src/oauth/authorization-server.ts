@@ -2,7 +2,6 @@ import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { isEvertokenError, TransportError } from '../token/index.ts'
 import { type CircuitBreaker, type Clock, createCircuitBreaker, singleFlight } from '../util/index.ts'
 import type { BackChannel } from './back-channel.ts'
-import { discover } from './discovery.ts'
 import type { ServerMetadata } from './server-metadata.ts'
 
 /** One authorization server, as one client configuration knows it. */
@@ -46,6 +45,7 @@ export function discoveredServer(
   let refreshAt = 0
 
   const refresh = singleFlight(async () => {
+    const { discover } = await import('./discovery.ts')
     const found = await discover(issuer, { channel, clock })
     const from = known?.tokenEndpoint.origin
     const to = found.tokenEndpoint.origin

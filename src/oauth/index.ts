@@ -19,11 +19,12 @@ export {
   privateKeyJwt,
   type TokenEndpointDraft,
 } from './client-authentication/index.ts'
+export { requestToken, revokeToken } from './endpoints.ts'
 export type { OAuthClient } from './oauth-client.ts'
 export { assertEndpoint, assertParameters, assertResource, assertScope } from './parameters.ts'
 export { presentable, secretForms } from './redaction.ts'
-export { type RevocationRequest, revokeToken } from './revocation.ts'
+export type { RevocationRequest } from './revocation.ts'
 export { configuredMetadata, type ServerMetadata } from './server-metadata.ts'
-export { requestToken, type TokenEndpointRequest } from './token-endpoint.ts'
+export type { TokenEndpointRequest } from './token-endpoint.ts'
 export { LIFETIME_LIMITS, type TokenLifetimeLimits } from './token-lifetime.ts'
 export type { TokenResponse } from './token-response.ts'

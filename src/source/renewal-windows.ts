@@ -7,7 +7,7 @@ export interface RenewalWindows {
    * token's lifetime.
    */
   readonly renewBeforeMs: number
-  /** Hard edge: so long before expiry callers wait for the renewal. Default 10 s. Never more than a tenth of the lifetime. */
+  /** Hard edge: so long before expiry callers wait for the renewal. Default 10 s. Never more than half of the soft window. */
   readonly waitBeforeMs: number
 }
 
@@ -15,25 +15,26 @@ export interface RenewalWindows {
 export const RENEWAL_WINDOWS: RenewalWindows = { renewBeforeMs: 5 * 60 * 1000, waitBeforeMs: 10 * 1000 }
 
 const SOFT_SHARE = 1 / 5
-const HARD_SHARE = 1 / 10
 /** The soft edge is moved ahead by up to this share of its window, so that a fleet does not renew together. */
 const JITTER_SHARE = 1 / 4
 
-/** The instants from which on a token is renewed behind, and waited for. */
-export interface RenewalEdges {
-  readonly softAt: number
-  readonly hardAt: number
+/** From when on a token that is received `now` is renewed behind its callers, in proportion to the life that it still has. */
+export function softEdge(
+  { now, expiresAt }: { readonly now: number; readonly expiresAt: number },
+  { renewBeforeMs }: RenewalWindows,
+  random: Random,
+): number {
+  const softMs = Math.min(renewBeforeMs, (expiresAt - now) * SOFT_SHARE)
+  return expiresAt - softMs * (1 + JITTER_SHARE * random())
 }
 
-/** Both edges of a token that is received `now`, in proportion to the life that it still has. */
-export function renewalEdges(
-  { now, expiresAt }: { readonly now: number; readonly expiresAt: number },
-  { renewBeforeMs, waitBeforeMs }: RenewalWindows,
-  random: Random,
-): RenewalEdges {
-  const lifetimeMs = expiresAt - now
-  const softMs = Math.min(renewBeforeMs, lifetimeMs * SOFT_SHARE)
-  const hardMs = Math.min(waitBeforeMs, lifetimeMs * HARD_SHARE)
-  const softAt = expiresAt - softMs * (1 + JITTER_SHARE * random())
-  return { softAt, hardAt: Math.max(softAt, expiresAt - hardMs) }
+/**
+ * From when on callers wait: never before half of the soft window has passed. It follows from what a slot keeps anyway, for there
+ * can be very many slots.
+ */
+export function hardEdge(
+  { softAt, expiresAt }: { readonly softAt: number; readonly expiresAt: number },
+  { waitBeforeMs }: RenewalWindows,
+): number {
+  return expiresAt - Math.min(waitBeforeMs, (expiresAt - softAt) / 2)
 }

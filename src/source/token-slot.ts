@@ -8,7 +8,7 @@ import {
 } from '../token/index.ts'
 import { delay, waitFor } from '../util/index.ts'
 import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
-import { renewalEdges } from './renewal-windows.ts'
+import { hardEdge, softEdge } from './renewal-windows.ts'
 import { closedError, type Flight, type SlotEnvironment } from './slot-environment.ts'
 
 /** What a slot knows beyond its token; there only while something is going on, since there can be many slots. */
@@ -23,13 +23,15 @@ interface Trouble {
 /** So often, at the most, a server is asked that gives tokens with no lifetime. */
 const UNKEPT_PAUSE_MS = 100
 
+const NO_OPTIONS: GetTokenOptions = {}
+
 /** Where one token rests: handed out, renewed behind its callers, waited for, tried again. */
 export class TokenSlot {
   readonly #env: SlotEnvironment
   #token: AccessToken | undefined
   #promise: Promise<AccessToken> | undefined
+  /** From here on the token is renewed; 0 while there is none, or none that anybody trusts. */
   #softAt = 0
-  #hardAt = 0
   #trouble: Trouble | undefined
 
   constructor(env: SlotEnvironment) {
@@ -38,24 +40,24 @@ export class TokenSlot {
 
   /** The token, while it needs nothing: one reading of the clock and nothing else. */
   fresh(): Promise<AccessToken> | undefined {
-    return this.#env.clock.now() < this.#softAt ? this.#promise : undefined
+    return this.#softAt !== 0 && this.#env.clock.now() < this.#softAt ? this.#promise : undefined
   }
 
   /**
    * A usable token, from here or from `inner`. Callers that bring their own `proof` share tokens and requests with everybody,
    * but not the failure of a request that was proved by something else.
    */
-  get(inner: TokenSource, options: GetTokenOptions = {}, proof?: object): Promise<AccessToken> {
+  get(inner: TokenSource, options: GetTokenOptions = NO_OPTIONS, proof?: object): Promise<AccessToken> {
     const { signal, rejected, forceRenewal } = options
     const ask = { signal, rejected, proof }
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#env.isClosed) return Promise.reject(closedError())
     if (forceRenewal) return this.#force(inner, ask)
-    const now = this.#env.clock.now()
     const held = this.#token
     const promise = this.#promise
     if (held === undefined || promise === undefined) return this.#await(inner, ask)
 
+    const now = this.#env.clock.now()
     if (rejected !== undefined && isSameToken(held, rejected)) {
       // Whoever comes second joins; nothing is counted twice.
       if (this.#trouble?.flight === undefined && !this.#admitRejection(now)) return promise
@@ -63,7 +65,7 @@ export class TokenSlot {
     }
     if (now < this.#softAt) return promise
     if (now >= held.expiresAt) return this.#await(inner, ask)
-    return this.#renew(inner, { ...ask, held: promise, mustWait: now >= this.#hardAt, now })
+    return this.#renew(inner, { ...ask, held: promise, mustWait: this.#mustWait(held, now), now })
   }
 
   /** Forgets the token. A request under way still answers its callers, but its token is not kept. */
@@ -71,7 +73,6 @@ export class TokenSlot {
     this.#token = undefined
     this.#promise = undefined
     this.#softAt = 0
-    this.#hardAt = 0
     this.#trouble = undefined
   }
 
@@ -99,7 +100,16 @@ export class TokenSlot {
   }
 
   /** There is no token to give: join the request under way, or start one. */
-  async #await(inner: TokenSource, ask: Ask): Promise<AccessToken> {
+  #await(inner: TokenSource, ask: Ask): Promise<AccessToken> {
+    const flight = this.#trouble?.flight
+    if (flight === undefined || ask.signal !== undefined || flight.proof !== ask.proof)
+      return this.#awaitTurn(inner, ask)
+    // Most of a herd comes by here, so there is one promise for each and nothing else.
+    flight.callers++
+    return flight.promise.catch(rethrowCopy)
+  }
+
+  async #awaitTurn(inner: TokenSource, ask: Ask): Promise<AccessToken> {
     const { signal, proof } = ask
     for (;;) {
       const trouble = this.#trouble
@@ -138,13 +148,16 @@ export class TokenSlot {
     return waitFor(flight.promise, ask.signal).catch(rethrowCopy)
   }
 
+  #mustWait({ expiresAt }: AccessToken, now: number): boolean {
+    return this.#softAt === 0 || now >= hardEdge({ softAt: this.#softAt, expiresAt }, this.#env.windows)
+  }
+
   #admitRejection(now: number): boolean {
     const admitted = admitRejection(this.#trouble?.rejection, now)
     if (admitted === undefined) return false
     this.#troubled().rejection = admitted
     // Others wait for the new token from now on, and get this one only if there is no other.
     this.#softAt = 0
-    this.#hardAt = 0
     return true
   }
 
@@ -182,11 +195,9 @@ export class TokenSlot {
     const now = clock.now()
     const isKept = token.expiresAt > now && !isClosed
     if (isKept) {
-      const { softAt, hardAt } = renewalEdges({ now, expiresAt: token.expiresAt }, windows, random)
       this.#token = token
       this.#promise = flight.promise
-      this.#softAt = softAt
-      this.#hardAt = hardAt
+      this.#softAt = softEdge({ now, expiresAt: token.expiresAt }, windows, random)
     }
     const pauseUntil = isKept ? 0 : now + UNKEPT_PAUSE_MS
     const { rejection } = trouble

@@ -1,0 +1,19 @@
+import { exitTime } from './exit-time.ts'
+import type { Benchmark } from './figures.ts'
+import { herd } from './herd.ts'
+import { importTime } from './import-time.ts'
+import { memory } from './memory.ts'
+import { shortTokens } from './short-tokens.ts'
+import { warmGet } from './warm-get.ts'
+import { wrappedFetch } from './wrapped-fetch.ts'
+
+/** All benchmarks by name. */
+export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
+  ['warm', warmGet],
+  ['herd', herd],
+  ['short-tokens', shortTokens],
+  ['fetch', wrappedFetch],
+  ['memory', memory],
+  ['import', importTime],
+  ['exit', exitTime],
+])

@@ -1,0 +1,34 @@
+/** Something that is measured in rounds; a round gives one number. */
+export type Round = () => Promise<number>
+
+/**
+ * Runs rounds of several subjects in turn, so that a noisy neighbour disturbs all of them alike. Every second turn goes
+ * backwards, so that nobody is always the one who runs after another's garbage.
+ */
+export async function interleaved<Name extends string>(
+  rounds: Readonly<Record<Name, Round>>,
+  { turns, warmUps = 1 }: { readonly turns: number; readonly warmUps?: number },
+): Promise<Readonly<Record<Name, readonly number[]>>> {
+  const names = Object.keys(rounds) as Name[]
+  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, number[]>
+  for (let turn = -warmUps; turn < turns; turn++) {
+    const order = turn % 2 === 0 ? names : [...names].reverse()
+    for (const name of order) {
+      const result = await rounds[name]()
+      if (turn >= 0) results[name].push(result)
+    }
+  }
+  return results
+}
+
+/** Of two subjects measured in the same turns: how much of the second the first took, turn by turn. */
+export function ratios(ours: readonly number[], floor: readonly number[]): readonly number[] {
+  return ours.map((value, turn) => value / (floor[turn] ?? Number.NaN))
+}
+
+/** Collects all garbage. */
+export function collect(): void {
+  if (globalThis.gc === undefined) throw new Error('expected node to be run with --expose-gc')
+  globalThis.gc()
+  globalThis.gc()
+}
