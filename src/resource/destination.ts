@@ -28,9 +28,9 @@ export function destinationRules({ baseUrl, origins = [] }: Destination, subject
   return {
     baseUrl: base,
     assertAllowed(url) {
-      // The declared origins are secure; only user info is left to look for.
-      if (allowed.has(url.origin) && url.username === '' && url.password === '') return
+      // Both, always: a blob URL has the origin of the page that made it.
       const insecurity = insecurityOf(url)
+      if (insecurity === undefined && allowed.has(url.origin)) return
       const expected = insecurity ?? `a URL of ${[...allowed].join(', ')}`
       throw new ConfigurationError(`${subject}: expected ${expected}, got ${redactedUrl(url)}`, {
         code: 'destination_refused',
