@@ -41,16 +41,24 @@ describe('answers that a client has to live with', () => {
 })
 
 describe('answers that break off', () => {
-  const rows: readonly { readonly name: string; readonly answer: Answer; readonly cause: RegExp }[] = [
-    { name: 'garbage', answer: garbage, cause: /^HPE_/ },
-    { name: 'a reset in mid body', answer: cutInBody(BODY), cause: /^(ECONNRESET|UND_ERR_SOCKET)$/ },
-    { name: 'a body shorter than its length', answer: shorterThanItsLength(BODY), cause: /^UND_ERR_/ },
+  const rows: readonly { readonly name: string; readonly answer: Answer; readonly cause: object }[] = [
+    { name: 'garbage', answer: garbage, cause: { name: 'HTTPParserError' } },
+    {
+      name: 'a reset in mid body',
+      answer: cutInBody(BODY),
+      cause: { code: expect.stringMatching(/^(ECONNRESET|UND_ERR_SOCKET)$/) },
+    },
+    {
+      name: 'a body shorter than its length',
+      answer: shorterThanItsLength(BODY),
+      cause: { code: expect.stringMatching(/^UND_ERR_/) },
+    },
   ]
   for (const { name, answer, cause } of rows) {
     test(`${name}: fetch fails`, async ({ server }) => {
       server.answer = () => answer
       const failing = fetch(server.origin).then((response) => response.text())
-      await expect(failing).rejects.toMatchObject({ cause: { code: expect.stringMatching(cause) } })
+      await expect(failing).rejects.toMatchObject({ cause })
     })
   }
 
