@@ -47,7 +47,7 @@ export function transportFailure(cause: unknown, endpoint: string): Error {
     code,
     retryable,
     ambiguous,
-    cause,
+    cause: withoutData(cause),
   })
 }
 
@@ -57,6 +57,20 @@ function kindOf(error: unknown): FailureKind {
     if (kind !== undefined) return kind
   }
   return OTHER
+}
+
+/**
+ * The same chain of causes, but for what undici's parser error keeps in `data`: the bytes that came, in which a server may have
+ * quoted the request.
+ */
+function withoutData(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error) || depth > MAX_CAUSES) return error
+  const cause = withoutData(error.cause, depth + 1)
+  if (cause === error.cause && !('data' in error)) return error
+  const shown: Error & { code?: unknown } = new Error(error.message, { cause })
+  shown.name = error.name
+  if ('code' in error) shown.code = error.code
+  return shown
 }
 
 /** `code` of an error and of its causes, outermost first; of a failed happy-eyeballs connect, of its parts too. */

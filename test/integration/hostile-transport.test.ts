@@ -1,4 +1,5 @@
 import { createServer, type Socket } from 'node:net'
+import { inspect } from 'node:util'
 import { createTokenManager } from 'evertoken'
 import { describe, expect } from 'vitest'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
@@ -70,6 +71,22 @@ describe('F1 no answer', () => {
       expect(server.requests).toHaveLength(3)
     })
   }
+
+  test('A2.02 A2.05 bytes that are no HTTP and quote the request do not stay in the error', async ({
+    manage,
+    server,
+  }) => {
+    const secret = 'a-long-enough-secret'
+    server.answer = () => raw(`${secret} is no HTTP\r\n\r\n`)
+    const error = await rejection(manage().getToken('api'))
+    expect(error).toMatchObject({ name: 'TransportError', retryable: true })
+    expect(error.cause).toBeInstanceOf(Error)
+    const shown = inspect(error, { depth: 20, showHidden: true })
+    for (const form of [secret, Buffer.from(secret).toString('hex').replace(/../g, '$& ').slice(0, 30)]) {
+      expect(shown).not.toContain(form)
+    }
+    expect(shown).not.toContain('data:')
+  })
 
   test('F1.05 a name that does not resolve is named so', async ({ manage }) => {
     const lookup = Object.assign(new Error('getaddrinfo ENOTFOUND as.invalid'), { code: 'ENOTFOUND' })

@@ -584,7 +584,7 @@ describe('a shared store', () => {
   test('a store that hangs is left after 250 ms', async ({ manage, clock }) => {
     const tokens = manage({}, { store: { get: () => new Promise(() => {}), set: () => {}, delete: () => {} } })
     const pending = tokens.getToken('api')
-    await settle()
+    await clock.untilPending()
     await clock.advance(250)
     expect((await pending).accessToken).toBe('token-1')
   })
