@@ -9,7 +9,7 @@ import {
 } from '../oauth/index.ts'
 import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
 import { tolerantStore } from '../store/index.ts'
-import { noTelemetry } from '../telemetry/index.ts'
+import { harmless, noTelemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { createDetachedRunner, systemClock } from '../util/index.ts'
 import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
@@ -33,7 +33,8 @@ export interface OpenClients {
  */
 export function openClients(options: TokenManagerOptions<ClientDefinitions>): OpenClients {
   checkManagerOptions(options)
-  const { clientAssertion: service, store, clock = systemClock, telemetry = noTelemetry } = options
+  const { clientAssertion: service, store, clock = systemClock } = options
+  const telemetry = harmless(options.telemetry ?? noTelemetry)
   const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
   const shared = {
     service,
@@ -45,7 +46,7 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
     isObserved: options.telemetry !== undefined,
   }
   const runDetached = createDetachedRunner()
-  const serverOf = sharedServers(options)
+  const serverOf = sharedServers({ ...options, telemetry })
   const entries = Object.entries(options.clients).map(([clientName, definition]): [string, MachineClientOptions] => {
     const location = checkClient(clientName, definition)
     const lifetime = { ...options.lifetime, ...definition.lifetime }

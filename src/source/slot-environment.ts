@@ -28,6 +28,8 @@ export interface Flight {
   readonly abort: AbortController
   /** What proves the client for this request, where a caller brought it along. */
   readonly proof: object | undefined
+  /** Whether it was made to get a new token although there was one. */
+  readonly isForced: boolean
   /** How many callers have joined; none, if it renews behind them. */
   callers: number
 }

@@ -1,12 +1,13 @@
 import {
   type AccessToken,
+  ConfigurationError,
   copyError,
   type GetTokenOptions,
   isEvertokenError,
   isSameToken,
   type TokenSource,
 } from '../token/index.ts'
-import { delay, waitFor } from '../util/index.ts'
+import { delay, describe, waitFor } from '../util/index.ts'
 import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
 import { hardEdge, softEdge } from './renewal-windows.ts'
 import { closedError, type Flight, type SlotEnvironment } from './slot-environment.ts'
@@ -58,13 +59,13 @@ export class TokenSlot {
     if (held === undefined || promise === undefined) return this.#await(inner, ask)
 
     const now = this.#env.clock.now()
+    if (now >= held.expiresAt) return this.#await(inner, ask)
     if (rejected !== undefined && isSameToken(held, rejected)) {
-      // Whoever comes second joins; nothing is counted twice.
-      if (this.#trouble?.flight === undefined && !this.#admitRejection(now)) return promise
-      return this.#await(inner, ask)
+      // Whoever comes second joins, and a renewal that is due anyway is no refusal: nothing is counted twice.
+      const isDue = this.#trouble?.flight !== undefined || (this.#softAt !== 0 && now >= this.#softAt)
+      return isDue || this.#admitRejection(now) ? this.#await(inner, ask) : promise
     }
     if (now < this.#softAt) return promise
-    if (now >= held.expiresAt) return this.#await(inner, ask)
     return this.#renew(inner, { ...ask, held: promise, mustWait: this.#mustWait(held, now), now })
   }
 
@@ -91,8 +92,7 @@ export class TokenSlot {
     if (this.#trouble?.flight === undefined && !this.#isPausing(now, proof)) this.#start(inner, ask)
     const flight = this.#trouble?.flight
     if (flight === undefined || !mustWait || isFailing) return held
-    flight.callers++
-    return waitFor(flight.promise, signal).catch((error) => {
+    return this.#waitFor(flight, signal).catch((error) => {
       if (signal?.aborted) throw signal.reason
       if (this.#token !== undefined && this.#env.clock.now() < this.#token.expiresAt) return this.#token
       throw copyError(error)
@@ -123,29 +123,40 @@ export class TokenSlot {
         }
         flight = this.#start(inner, ask)
       }
-      flight.callers++
       try {
-        return await waitFor(flight.promise, signal)
+        return await this.#waitFor(flight, signal)
       } catch (error) {
         if (signal?.aborted) throw signal.reason
-        if (flight.proof === proof) throw copyError(error)
-        // It was somebody else's assertion that failed; ours has not been tried yet.
+        // An outage is everybody's; somebody else's assertion that failed is not: ours has not been tried yet.
+        if (flight.proof === proof || (isEvertokenError(error) && error.retryable)) throw copyError(error)
       }
     }
   }
 
-  /** A request of one's own: never one that was under way already, but shared by all who force at the same time. */
+  /** A request of one's own: never one that was under way already, but shared by all who force it in the same way. */
   async #force(inner: TokenSource, ask: Ask): Promise<AccessToken> {
-    const before = this.#trouble?.flight
-    if (before !== undefined)
-      await waitFor(
-        before.promise.catch(() => {}),
-        ask.signal,
-      )
-    let flight = this.#trouble?.flight
-    if (flight === undefined || flight === before) flight = this.#start(inner, { ...ask, forceRenewal: true })
+    const tooEarly = this.#trouble?.flight
+    for (;;) {
+      const flight = this.#trouble?.flight
+      const isOurs = flight?.isForced === true && flight !== tooEarly && flight.proof === ask.proof
+      if (flight !== undefined && !isOurs) {
+        await waitFor(settled(flight.promise), ask.signal)
+        continue
+      }
+      const chosen = flight ?? this.#start(inner, { ...ask, forceRenewal: true })
+      return this.#waitFor(chosen, ask.signal).catch(rethrowCopy)
+    }
+  }
+
+  /** One caller more; an abort takes it back, so that a request which nobody waits for can be ended. */
+  #waitFor(flight: Flight, signal: AbortSignal | undefined): Promise<AccessToken> {
     flight.callers++
-    return waitFor(flight.promise, ask.signal).catch(rethrowCopy)
+    const leave = (): void => {
+      flight.callers--
+    }
+    signal?.addEventListener('abort', leave, { once: true })
+    const waiting = waitFor(flight.promise, signal)
+    return signal === undefined ? waiting : waiting.finally(() => signal.removeEventListener('abort', leave))
   }
 
   #mustWait({ expiresAt }: AccessToken, now: number): boolean {
@@ -169,13 +180,14 @@ export class TokenSlot {
     return now < nextAttemptAt(failure, this.#token !== undefined && now < this.#token.expiresAt)
   }
 
-  #start(inner: TokenSource, { proof, rejected, forceRenewal }: Ask & { forceRenewal?: boolean }): Flight {
-    const { runDetached, flights } = this.#env
+  #start(inner: TokenSource, { proof, rejected, forceRenewal = false }: Ask & { forceRenewal?: boolean }): Flight {
+    const { runDetached, flights, isClosed } = this.#env
+    if (isClosed) throw closedError()
     const abort = new AbortController()
     // What is held is named, so that a cache behind this one looks for another.
     const options = { signal: abort.signal, rejected: this.#token ?? rejected, forceRenewal }
-    const promise = runDetached(() => inner.getToken(options))
-    const flight: Flight = { promise, abort, proof, callers: 0 }
+    const promise = runDetached(async () => assertToken(await inner.getToken(options)))
+    const flight: Flight = { promise, abort, proof, isForced: forceRenewal, callers: 0 }
     this.#troubled().flight = flight
     flights.add(flight)
     // Registered before any caller's: what they see afterwards is settled.
@@ -208,13 +220,17 @@ export class TokenSlot {
   #crash(flight: Flight, error: unknown): void {
     const { flights, clock, random, onRenewalFailed } = this.#env
     flights.delete(flight)
-    if (this.#token !== undefined && clock.now() < this.#token.expiresAt) onRenewalFailed(error)
+    const isHeld = this.#token !== undefined && clock.now() < this.#token.expiresAt
     const trouble = this.#trouble
-    if (trouble?.flight !== flight) return
-    trouble.flight = undefined
-    // An assertion that one caller brought along says nothing about those of others, an outage does.
-    if (flight.proof !== undefined && isEvertokenError(error) && !error.retryable) return
-    trouble.failure = { error, count: (trouble.failure?.count ?? 0) + 1, at: clock.now(), jitter: random() }
+    if (trouble?.flight === flight) {
+      trouble.flight = undefined
+      // An assertion that one caller brought along says nothing about those of others, an outage does.
+      const isPersonal = flight.proof !== undefined && isEvertokenError(error) && !error.retryable
+      const count = (trouble.failure?.count ?? 0) + 1
+      if (!isPersonal) trouble.failure = { error, count, at: clock.now(), jitter: random() }
+    }
+    // Last: whoever is told must not be able to leave the slot half-way.
+    if (isHeld) onRenewalFailed(error)
   }
 
   #troubled(): Trouble {
@@ -228,6 +244,21 @@ interface Ask {
   readonly signal: AbortSignal | undefined
   readonly rejected: AccessToken | undefined
   readonly proof: object | undefined
+}
+
+function settled(promise: Promise<unknown>): Promise<void> {
+  return promise.then(
+    () => {},
+    () => {},
+  )
+}
+
+/** A source that gives no token at all is a mistake of whoever wrote it. */
+function assertToken(token: AccessToken): AccessToken {
+  if (typeof Object(token).accessToken === 'string' && typeof token.expiresAt === 'number') return token
+  throw new ConfigurationError(`expected a source to give an access token, got ${describe(token)}`, {
+    code: 'source_invalid',
+  })
 }
 
 function rethrowCopy(error: unknown): never {

@@ -1,1 +1,8 @@
-export { noTelemetry, type Operation, type Outcome, type Telemetry, type TelemetryEvent } from './telemetry.ts'
+export {
+  harmless,
+  noTelemetry,
+  type Operation,
+  type Outcome,
+  type Telemetry,
+  type TelemetryEvent,
+} from './telemetry.ts'

@@ -39,3 +39,17 @@ export const noTelemetry: Telemetry = {
   run: (_operation, work) => work({}),
   note: () => {},
 }
+
+/** The same, but a note that throws is lost: watching never breaks what is watched. */
+export function harmless(telemetry: Telemetry): Telemetry {
+  return {
+    run: (operation, work) => telemetry.run(operation, work),
+    note(event) {
+      try {
+        telemetry.note(event)
+      } catch {
+        // Named in the conventions: telemetry may fail without a word.
+      }
+    },
+  }
+}

@@ -9,7 +9,11 @@ export function waitFor<T>(work: Promise<T>, signal: AbortSignal | undefined): P
   if (signal === undefined) return work
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason)
-    if (signal.aborted) return onAbort()
+    if (signal.aborted) {
+      // Left behind, but not unwatched: its failure is nobody's any more.
+      work.catch(() => {})
+      return onAbort()
+    }
     signal.addEventListener('abort', onAbort, { once: true })
     const stop = (): void => signal.removeEventListener('abort', onAbort)
     work.then(
