@@ -4,6 +4,7 @@ import {
   createBackChannel,
   discoveredServer,
   type Fetch,
+  guardedChannel,
   LIFETIME_LIMITS,
   type OAuthClient,
 } from '../oauth/index.ts'
@@ -114,12 +115,15 @@ function sharedServers(options: TokenManagerOptions<ClientDefinitions>): ServerO
     return reached
 
     function reach(where: ServerLocation): Pick<OAuthClient, 'server' | 'channel'> {
-      const channel = createBackChannel({ fetch, clock })
-      const server =
-        where.kind === 'discovered'
+      const isDiscovered = where.kind === 'discovered'
+      const server = isDiscovered ? where.issuer : (where.metadata.issuer ?? where.metadata.tokenEndpoint.origin)
+      const channel = guardedChannel(createBackChannel({ fetch, clock }), { name: server, clock })
+      return {
+        channel,
+        server: isDiscovered
           ? discoveredServer(where.issuer, { channel, clock, telemetry })
-          : configuredServer(where.metadata, { clock })
-      return { server, channel }
+          : configuredServer(where.metadata),
+      }
     }
   }
 }

@@ -1,8 +1,8 @@
 import type { Attempt, RequestAuthorizer, ResponseHead } from '../resource/index.ts'
 import { ConfigurationError } from '../token/index.ts'
-import { parseUrl } from '../util/index.ts'
+import { parseUrl, readCapped } from '../util/index.ts'
 import { MAX_REDIRECTS, type Redirect, redirectedHeaders, redirectOf, refused } from './redirect.ts'
-import { type BodySource, type ReplayableBody, replayableBody, requestBody } from './replayable-body.ts'
+import { type BodySource, isStream, type ReplayableBody, replayableBody, requestBody } from './replayable-body.ts'
 
 /** What `fetch` takes, and a function in place of the body, which makes it anew for every try. */
 export type AuthorizedFetchInit = Omit<RequestInit, 'body'> & { readonly body?: BodySource | null | undefined }
@@ -87,7 +87,7 @@ async function dispatch(
     method,
     headers: sent,
     ...(content !== undefined && { body: content }),
-    ...(body.isStream && { duplex: 'half' }),
+    ...(isStream(content) && { duplex: 'half' }),
     redirect: init.redirect === 'error' ? 'error' : 'manual',
   })
 }
@@ -108,10 +108,10 @@ async function sendWithRetry(
     }
     const another = await prepare()
     if (another === undefined) return { response, hasRetried: true }
-    await drain(response)
+    drain(response)
     return { response: await send(call, another.headers), hasRetried: true }
   } catch (error) {
-    await drain(response)
+    drain(response)
     throw error
   }
 }
@@ -128,7 +128,7 @@ async function follow(start: Followed, authorizer: RequestAuthorizer, send: Send
   for (let hops = 0; ; hops++) {
     const redirect = redirectOf(response, call)
     if (redirect === undefined) return response
-    await drain(response)
+    drain(response)
     if (hops === MAX_REDIRECTS) throw refused(`at most ${MAX_REDIRECTS} redirects`, 'more')
     call = redirected(call, redirect)
     // A chain that has once left the origin never gets the token back.
@@ -156,13 +156,8 @@ function headOf({ status, headers }: Response): ResponseHead {
   return { status, header: (name) => headers.get(name) ?? undefined }
 }
 
-/** Reads or cancels what is left of a response, so that no connection is lost. */
-async function drain(response: Response): Promise<void> {
-  try {
-    const length = Number(response.headers.get('content-length') ?? Number.NaN)
-    if (length <= DRAINED_BYTES) await response.arrayBuffer()
-    else await response.body?.cancel()
-  } catch {
-    // The connection broke: there is nothing left of it to free.
-  }
+/** Reads a little of what is left of a response and cancels the rest, so that no connection is lost; nobody waits for that. */
+function drain(response: Response): void {
+  // A connection that broke has nothing left to free.
+  readCapped(response, DRAINED_BYTES).catch(() => {})
 }

@@ -1,4 +1,4 @@
-import type { Awaitable } from '../util/index.ts'
+import { type Awaitable, waitFor } from '../util/index.ts'
 
 /** A request body as `fetch` takes it. */
 export type Body = NonNullable<RequestInit['body']>
@@ -9,8 +9,6 @@ export type BodySource = Body | (() => Awaitable<Body>)
 /** A body that knows whether it can be sent again. */
 export interface ReplayableBody {
   readonly isReplayable: boolean
-  /** Whether it is sent while it is made, for which `fetch` wants `duplex: 'half'`. */
-  readonly isStream: boolean
   /** The body for the next try. */
   next(): Awaitable<Body | undefined>
 }
@@ -18,27 +16,31 @@ export interface ReplayableBody {
 /** A request's own body is kept for another try up to this size. */
 const MAX_KEPT_BYTES = 1024 * 1024
 
-const NO_BODY: ReplayableBody = { isReplayable: true, isStream: false, next: () => undefined }
+const NO_BODY: ReplayableBody = { isReplayable: true, next: () => undefined }
 
 /** Looks at a body: text, bytes, blobs, forms and functions can be sent again, a stream cannot. */
 export function replayableBody(body: BodySource | null | undefined): ReplayableBody {
   if (body === undefined || body === null) return NO_BODY
-  if (typeof body === 'function') return { isReplayable: true, isStream: false, next: body }
-  const isStream = typeof body === 'object' && (body instanceof ReadableStream || Symbol.asyncIterator in body)
-  return { isReplayable: !isStream, isStream, next: () => body }
+  if (typeof body === 'function') return { isReplayable: true, next: body }
+  return { isReplayable: !isStream(body), next: () => body }
+}
+
+/** Whether a body is sent while it is made, for which `fetch` wants `duplex: 'half'`. */
+export function isStream(body: Body | undefined): boolean {
+  return typeof body === 'object' && (body instanceof ReadableStream || Symbol.asyncIterator in body)
 }
 
 /** The body of a `Request`: kept in memory up to 1 MiB, sent as it comes beyond that. */
-export async function requestBody({ body }: Request): Promise<ReplayableBody> {
+export async function requestBody({ body, signal }: Request): Promise<ReplayableBody> {
   if (body === null) return NO_BODY
   const reader = body.getReader()
   const chunks: Uint8Array<ArrayBuffer>[] = []
   let length = 0
   while (length <= MAX_KEPT_BYTES) {
-    const { done, value } = await reader.read()
+    const { done, value } = await waitFor(reader.read(), signal)
     if (done) {
       const kept = new Blob(chunks)
-      return { isReplayable: true, isStream: false, next: () => kept }
+      return { isReplayable: true, next: () => kept }
     }
     chunks.push(value)
     length += value.byteLength
@@ -53,5 +55,5 @@ export async function requestBody({ body }: Request): Promise<ReplayableBody> {
     },
     cancel: (reason) => reader.cancel(reason),
   })
-  return { isReplayable: false, isStream: true, next: () => rest }
+  return { isReplayable: false, next: () => rest }
 }

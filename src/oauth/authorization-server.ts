@@ -1,6 +1,5 @@
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
-import { isEvertokenError, TransportError } from '../token/index.ts'
-import { type CircuitBreaker, type Clock, createCircuitBreaker, singleFlight } from '../util/index.ts'
+import { type Clock, singleFlight } from '../util/index.ts'
 import type { BackChannel } from './back-channel.ts'
 import type { ServerMetadata } from './server-metadata.ts'
 
@@ -8,8 +7,6 @@ import type { ServerMetadata } from './server-metadata.ts'
 export interface AuthorizationServer {
   /** Endpoints, from configuration or from a document that is at most a day old. */
   metadata(): Promise<ServerMetadata>
-  /** Guards every request to this server, and to no other. */
-  readonly breaker: CircuitBreaker
 }
 
 /** What discovery needs. */
@@ -27,9 +24,8 @@ const UNUSABLE_AFTER_MS = 24 * 60 * 60 * 1000
 const REFRESH_PAUSE_MS = 60 * 1000
 
 /** A server whose endpoints are configured. */
-export function configuredServer(metadata: ServerMetadata, { clock }: { readonly clock: Clock }): AuthorizationServer {
-  const name = metadata.issuer ?? metadata.tokenEndpoint.origin
-  return { metadata: async () => metadata, breaker: serverBreaker(name, clock) }
+export function configuredServer(metadata: ServerMetadata): AuthorizationServer {
+  return { metadata: async () => metadata }
 }
 
 /**
@@ -62,7 +58,6 @@ export function discoveredServer(
   }
 
   return {
-    breaker: serverBreaker(issuer, clock),
     async metadata() {
       const now = clock.now()
       if (known === undefined || now - knownAt >= UNUSABLE_AFTER_MS) return refresh()
@@ -70,23 +65,4 @@ export function discoveredServer(
       return known
     },
   }
-}
-
-function serverBreaker(name: string, clock: Clock): CircuitBreaker {
-  return createCircuitBreaker({
-    clock,
-    isOutage,
-    refusal: (cause) =>
-      new TransportError(`expected ${name} to be up, got failures only; it is tried again within a second`, {
-        code: 'circuit_open',
-        retryable: true,
-        cause,
-      }),
-  })
-}
-
-/** No answer, or one that only a broken server gives. A server that asks for a pause (429) is up. */
-function isOutage(error: unknown): boolean {
-  if (!isEvertokenError(error) || !error.retryable) return false
-  return !('status' in error && error.status === 429)
 }

@@ -20,6 +20,7 @@ export {
   type TokenEndpointDraft,
 } from './client-authentication/index.ts'
 export { requestToken, revokeToken } from './endpoints.ts'
+export { guardedChannel } from './guarded-channel.ts'
 export type { OAuthClient } from './oauth-client.ts'
 export { assertEndpoint, assertParameters, assertResource, assertScope } from './parameters.ts'
 export { presentable, secretForms } from './redaction.ts'

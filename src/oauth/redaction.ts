@@ -38,14 +38,22 @@ function formEncoded(value: string): string {
   return new URLSearchParams({ v: value }).toString().slice(2)
 }
 
-/** The client secret inside `Authorization: Basic`, as it was encoded and as it was before. */
+/** The client secret inside `Authorization: Basic`, as it was encoded and as it may have been before. */
 function basicPassword(credentials: string): readonly string[] {
+  let pair: string
   try {
-    const [, encoded] = /^[^:]*:(.*)$/s.exec(atob(credentials)) ?? []
-    return encoded === undefined ? [] : [encoded, decodeURIComponent(encoded.replaceAll('+', ' '))]
+    pair = new TextDecoder().decode(Uint8Array.from(atob(credentials), (character) => character.charCodeAt(0)))
   } catch {
     return []
   }
+  // A client id that was joined raw may have colons of its own: every split is a candidate.
+  const parts = pair.split(':')
+  const passwords = parts.slice(1).map((_, at) => parts.slice(at + 1).join(':'))
+  return passwords.flatMap((password) => [password, formDecoded(password)])
+}
+
+function formDecoded(text: string): string {
+  return new URLSearchParams(`v=${text.replaceAll('&', '%26')}`).get('v') ?? text
 }
 
 /** Text from a server, fit to be shown: short, printable, and without the secrets of the request that it answers. */

@@ -25,9 +25,7 @@ export interface TokenEndpointRequest {
 export function requestToken(client: OAuthClient, request: TokenEndpointRequest): Promise<TokenResponse> {
   const { clientName, telemetry } = client
   const { grantType } = request
-  return telemetry.run({ name: 'token.request', client: clientName, grantType }, () =>
-    client.server.breaker.run(() => attempt(client, request)),
-  )
+  return telemetry.run({ name: 'token.request', client: clientName, grantType }, () => attempt(client, request))
 }
 
 async function attempt(

@@ -1,6 +1,12 @@
 import * as oauth from 'oauth4webapi'
 import type { TelemetryEvent } from '../telemetry/index.ts'
-import { type AccessToken, createAccessToken, TokenResponseError } from '../token/index.ts'
+import {
+  type AccessToken,
+  createAccessToken,
+  isTokenText,
+  MAX_TOKEN_LENGTH,
+  TokenResponseError,
+} from '../token/index.ts'
 import type { ServerMetadata } from './server-metadata.ts'
 import { lifetimeFrom, type TokenLifetimeLimits } from './token-lifetime.ts'
 
@@ -22,10 +28,6 @@ export interface TokenExpectation {
   readonly sentAt: number
   readonly note: (event: TelemetryEvent) => void
 }
-
-/** Printable ASCII without space: what can stand in a header (RFC 6750 section 2.1, RFC 6749 appendix A.12). */
-const TOKEN = /^[\x21-\x7e]+$/
-const MAX_TOKEN_LENGTH = 64 * 1024
 
 /**
  * Checks a token response and makes the token.
@@ -56,7 +58,7 @@ export async function tokenResponseFrom(
 }
 
 function assertTokenText(value: unknown, { clientName }: TokenExpectation): void {
-  if (typeof value === 'string' && TOKEN.test(value) && value.length <= MAX_TOKEN_LENGTH) return
+  if (isTokenText(value)) return
   throw new TokenResponseError(
     `client "${clientName}": expected access_token to be 1 to ${MAX_TOKEN_LENGTH} printable characters, got something else`,
     { code: 'token_response_invalid' },

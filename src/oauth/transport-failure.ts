@@ -47,7 +47,7 @@ export function transportFailure(cause: unknown, endpoint: string): Error {
     code,
     retryable,
     ambiguous,
-    cause: withoutData(cause),
+    cause: bare(cause),
   })
 }
 
@@ -60,16 +60,15 @@ function kindOf(error: unknown): FailureKind {
 }
 
 /**
- * The same chain of causes, but for what undici's parser error keeps in `data`: the bytes that came, in which a server may have
- * quoted the request.
+ * The same chain of causes with name, message and code, and nothing else. Errors of clients and parsers keep more: the request
+ * with its secrets, or the bytes that came, in which a server may have quoted them.
  */
-function withoutData(error: unknown, depth = 0): unknown {
-  if (!(error instanceof Error) || depth > MAX_CAUSES) return error
-  const cause = withoutData(error.cause, depth + 1)
-  if (cause === error.cause && !('data' in error)) return error
-  const shown: Error & { code?: unknown } = new Error(error.message, { cause })
-  shown.name = error.name
-  if ('code' in error) shown.code = error.code
+function bare(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error) || depth > MAX_CAUSES) return undefined
+  const cause = bare(error.cause, depth + 1)
+  const shown: Error & { code?: unknown } = new Error(error.message, cause === undefined ? undefined : { cause })
+  Object.defineProperty(shown, 'name', { value: error.name })
+  if ('code' in error && typeof error.code === 'string') shown.code = error.code
   return shown
 }
 

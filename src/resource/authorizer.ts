@@ -1,6 +1,6 @@
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { type AccessToken, ConfigurationError, isSameToken, type TokenSource } from '../token/index.ts'
-import { type Awaitable, type Clock, systemClock } from '../util/index.ts'
+import { type Awaitable, type Clock, systemClock, waitFor } from '../util/index.ts'
 import { type Destination, type DestinationRules, destinationRules } from './destination.ts'
 import { judge, type ResponseHead } from './verdict.ts'
 
@@ -47,12 +47,13 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
     async begin(target) {
       rules.assertAllowed(target.url)
       assertNoOtherToken(target)
-      const source = await sourceFor(target)
       const { signal } = target
+      const source = await waitFor(Promise.resolve(sourceFor(target)), signal)
       const ask = signal && { signal }
       let token = await source.getToken(ask)
       // The event loop may have stood still since the source looked at the clock. 0 is a token for one use, at once.
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
+      assertSendable(token)
       return new TokenAttempt({ source, token, signal, telemetry, mayRenew: true })
     },
   }
@@ -65,6 +66,14 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
  */
 export function authorizerFrom(source: TokenSource, destination: Destination): RequestAuthorizer {
   return createAuthorizer({ sourceFor: () => source, rules: destinationRules(destination, 'authorizerFrom') })
+}
+
+/** A token that is bound to a key is worth nothing without a proof, and must not go out as if it were (RFC 9449 section 7.2). */
+function assertSendable({ tokenType }: AccessToken): void {
+  if (tokenType === 'Bearer') return
+  throw new ConfigurationError(`expected a Bearer token, got a ${tokenType} token without a key to prove it with`, {
+    code: 'proof_missing',
+  })
 }
 
 /** A token is sent by one method only (RFC 6750 section 2). */

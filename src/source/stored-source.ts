@@ -22,7 +22,7 @@ export function storedSource(inner: TokenSource, { store, clock, key }: StoredSo
       const stored = options.forceRenewal ? undefined : parseStoredToken(await store.get(name), clock.now())
       if (stored !== undefined && !isRejected(stored, options.rejected)) return stored
       const token = await inner.getToken(options)
-      if (token.expiresAt > clock.now()) await store.set(name, storedText(token), token.expiresAt)
+      if (token.expiresAt > clock.now()) await store.set(name, storedText(token, clock.now()), token.expiresAt)
       return token
     },
   }

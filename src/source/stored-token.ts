@@ -1,14 +1,17 @@
-import { type AccessToken, createAccessToken } from '../token/index.ts'
+import { type AccessToken, createAccessToken, isTokenText } from '../token/index.ts'
 
 /** Entries of another version are passed over. */
 const VERSION = 1
+/** A token is passed over for the last tenth of its life, 10 s at the most: its finder would have to renew it at once. */
+const LAST_SHARE = 1 / 10
+const LAST_MS = 10_000
 
-/** A token as it rests in a store. */
-export function storedText({ accessToken, tokenType, expiresAt, scope, jkt }: AccessToken): string {
-  return JSON.stringify({ version: VERSION, accessToken, tokenType, expiresAt, scope, jkt })
+/** A token as it rests in a store, with the instant at which its life was measured. */
+export function storedText({ accessToken, tokenType, expiresAt, scope, jkt }: AccessToken, now: number): string {
+  return JSON.stringify({ version: VERSION, accessToken, tokenType, storedAt: now, expiresAt, scope, jkt })
 }
 
-/** The token in an entry; `undefined` for one that is missing, dead, or not what this library writes. */
+/** The token in an entry; `undefined` for one that is missing, dying, or not what this library writes. */
 export function parseStoredToken(text: unknown, now: number): AccessToken | undefined {
   if (typeof text !== 'string') return undefined
   let value: unknown
@@ -17,11 +20,12 @@ export function parseStoredToken(text: unknown, now: number): AccessToken | unde
   } catch {
     return undefined
   }
-  const { version, accessToken, tokenType, expiresAt, scope, jkt } = Object(value) as Record<string, unknown>
-  if (version !== VERSION || typeof accessToken !== 'string' || accessToken === '') return undefined
+  const { version, accessToken, tokenType, storedAt, expiresAt, scope, jkt } = Object(value) as Record<string, unknown>
+  if (version !== VERSION || !isTokenText(accessToken)) return undefined
   // A token that is bound to a key needs that key, which no store holds.
   if (tokenType !== 'Bearer' || jkt !== undefined) return undefined
-  if (typeof expiresAt !== 'number' || !(expiresAt > now)) return undefined
+  if (typeof storedAt !== 'number' || typeof expiresAt !== 'number') return undefined
+  if (!(now < expiresAt - Math.min(LAST_MS, (expiresAt - storedAt) * LAST_SHARE))) return undefined
   if (scope !== undefined && typeof scope !== 'string') return undefined
   return createAccessToken({ accessToken, tokenType, expiresAt, scope })
 }

@@ -1,3 +1,5 @@
+import { ConfigurationError } from './errors.ts'
+
 /**
  * What RFC 6749 section 5.1 returns, with `expires_in` made absolute.
  * Printing, inspecting or serialising one never shows the token itself.
@@ -54,14 +56,34 @@ class RedactedAccessToken implements AccessToken {
 
   [inspect](): string {
     const scope = this.scope === undefined ? '' : `, scope ${JSON.stringify(this.scope)}`
-    const expiry = this.expiresAt === 0 ? 'for one use' : `expires ${new Date(this.expiresAt).toISOString()}`
+    const at = new Date(this.expiresAt)
+    const expires = Number.isNaN(at.getTime()) ? 'does not expire' : `expires ${at.toISOString()}`
+    const expiry = this.expiresAt === 0 ? 'for one use' : expires
     return `AccessToken { ${this.tokenType}, ${expiry}${scope} }`
   }
 }
 
-/** Makes a frozen access token that hides its value from everything but its `accessToken` property. */
+/** Printable ASCII without space: what can stand in a header (RFC 6750 section 2.1, RFC 6749 appendix A.12). */
+const TOKEN = /^[\x21-\x7e]+$/
+/** Longer tokens fit into no header. */
+export const MAX_TOKEN_LENGTH: number = 64 * 1024
+
+/** Whether a value can be sent as an access token. */
+export function isTokenText(value: unknown): value is string {
+  return typeof value === 'string' && TOKEN.test(value) && value.length <= MAX_TOKEN_LENGTH
+}
+
+/**
+ * Makes a frozen access token that hides its value from everything but its `accessToken` property.
+ *
+ * @throws ConfigurationError with code `token_invalid` for a text that no header can carry.
+ */
 export function createAccessToken(token: AccessToken): AccessToken {
-  return new RedactedAccessToken(token)
+  if (isTokenText(token.accessToken)) return new RedactedAccessToken(token)
+  throw new ConfigurationError(
+    `expected an access token of 1 to ${MAX_TOKEN_LENGTH} printable characters, got something else`,
+    { code: 'token_invalid' },
+  )
 }
 
 /** Whether two tokens are the same one, whoever made the objects that carry them. */

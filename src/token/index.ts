@@ -1,4 +1,11 @@
-export { type AccessToken, createAccessToken, isSameToken, type TokenType } from './access-token.ts'
+export {
+  type AccessToken,
+  createAccessToken,
+  isSameToken,
+  isTokenText,
+  MAX_TOKEN_LENGTH,
+  type TokenType,
+} from './access-token.ts'
 export {
   type AnyEvertokenError,
   ChallengeError,

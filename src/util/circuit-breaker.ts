@@ -1,15 +1,17 @@
 import type { Clock } from './clock.ts'
 
 /** Runs work, or refuses to while what it depends on is known to be down. */
-export interface CircuitBreaker {
-  run<T>(work: () => Promise<T>): Promise<T>
+export interface CircuitBreaker<T> {
+  run(work: () => Promise<T>): Promise<T>
 }
 
 /** What a {@link CircuitBreaker} is made of. */
-export interface CircuitBreakerOptions {
+export interface CircuitBreakerOptions<T> {
   readonly clock: Clock
-  /** Whether an error tells of a dependency that is down, rather than of one that said no. */
+  /** Whether an error tells of a dependency that is down. */
   readonly isOutage: (error: unknown) => boolean
+  /** Whether a result tells of one. */
+  readonly isOutageResult: (result: T) => boolean
   /** What is thrown while the work is refused. */
   readonly refusal: (lastError: unknown) => Error
 }
@@ -23,10 +25,17 @@ const REST_MS = 1000
  * Stops calling what is down. After five outages in a row one call a second goes through, alone, and the first that
  * comes back closes the circuit.
  */
-export function createCircuitBreaker({ clock, isOutage, refusal }: CircuitBreakerOptions): CircuitBreaker {
+export function createCircuitBreaker<T>(options: CircuitBreakerOptions<T>): CircuitBreaker<T> {
+  const { clock, isOutage, isOutageResult, refusal } = options
   let outages = 0
   let nextProbeAt = 0
   let lastError: unknown
+
+  function count(isDown: boolean, error?: unknown): void {
+    outages = isDown ? outages + 1 : 0
+    lastError = error
+    nextProbeAt = clock.now() + REST_MS
+  }
 
   return {
     async run(work) {
@@ -38,12 +47,10 @@ export function createCircuitBreaker({ clock, isOutage, refusal }: CircuitBreake
       }
       try {
         const result = await work()
-        outages = 0
+        count(isOutageResult(result))
         return result
       } catch (error) {
-        outages = isOutage(error) ? outages + 1 : 0
-        lastError = error
-        nextProbeAt = clock.now() + REST_MS
+        count(isOutage(error), error)
         throw error
       }
     },
