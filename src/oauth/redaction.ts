@@ -15,6 +15,7 @@ const MIN_SECRET_LENGTH = 4
 /** A server that cuts what it quotes still shows no more of a secret than this. */
 const PREFIX_LENGTH = 16
 const MAX_TEXT_LENGTH = 200
+const REDACTED = '[redacted]'
 
 /** The secrets of one request, in the forms in which a server may quote them. */
 export function secretsOf(body: URLSearchParams, headers: Headers): readonly string[] {
@@ -29,9 +30,26 @@ export function secretsOf(body: URLSearchParams, headers: Headers): readonly str
 export function secretForms(secrets: readonly string[]): readonly string[] {
   return secrets
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
-    .flatMap((secret) => [secret, encodeURIComponent(secret), formEncoded(secret), base64(secret), base64url(secret)])
+    .flatMap(formsOf)
     .flatMap((form) => (form.length > PREFIX_LENGTH ? [form, form.slice(0, PREFIX_LENGTH)] : [form]))
     .sort((a, b) => b.length - a.length)
+}
+
+function formsOf(secret: string): readonly string[] {
+  const quoted = JSON.stringify(secret).slice(1, -1)
+  return [
+    secret,
+    quoted,
+    encodeURIComponent(secret),
+    formEncoded(secret),
+    base64(secret),
+    base64url(secret),
+    hex(secret),
+  ]
+}
+
+function hex(text: string): string {
+  return Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 function formEncoded(value: string): string {
@@ -59,8 +77,22 @@ function formDecoded(text: string): string {
 /** Text from a server, fit to be shown: short, printable, and without the secrets of the request that it answers. */
 export function presentable(text: string, secrets: readonly string[]): string {
   let shown = text
-  for (const secret of secrets) shown = shown.replaceAll(secret, '[redacted]')
+  for (const secret of secrets) shown = withoutText(shown, secret)
   // Control characters could forge log lines or drive a terminal; RFC 6749 allows none here.
   shown = shown.replace(/[^\x20-\x7e\u00a0-\u2027\u202f-\u2065\u2070-\ud7ff\ue000-\ufffd]+/g, ' ').trim()
   return shown.length > MAX_TEXT_LENGTH ? `${shown.slice(0, MAX_TEXT_LENGTH)}…` : shown
+}
+
+/** Without a text, in whatever case it is written. */
+function withoutText(text: string, secret: string): string {
+  const small = secret.toLowerCase()
+  let lowered = text.toLowerCase()
+  // Characters that change their length with their case are rare in secrets; exact matches are still found then.
+  if (lowered.length !== text.length || small.length !== secret.length) return text.replaceAll(secret, REDACTED)
+  let shown = text
+  for (let at = lowered.indexOf(small); at !== -1; at = lowered.indexOf(small, at + REDACTED.length)) {
+    shown = shown.slice(0, at) + REDACTED + shown.slice(at + secret.length)
+    lowered = lowered.slice(0, at) + REDACTED + lowered.slice(at + secret.length)
+  }
+  return shown
 }

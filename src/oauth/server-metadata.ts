@@ -1,6 +1,7 @@
 import type * as oauth from 'oauth4webapi'
 import { TokenResponseError } from '../token/index.ts'
 import { insecurityOf, parseUrl } from '../util/index.ts'
+import { presentable } from './redaction.ts'
 
 /** Where one authorization server is asked for what. */
 export interface ServerMetadata {
@@ -28,7 +29,7 @@ export function configuredMetadata(issuer: string | undefined, tokenEndpoint: UR
  */
 export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer: string): ServerMetadata {
   if (document.issuer !== issuer) {
-    const came = typeof document.issuer === 'string' ? `"${document.issuer.slice(0, 200)}"` : 'none'
+    const came = typeof document.issuer === 'string' ? `"${presentable(document.issuer, [])}"` : 'none'
     throw new TokenResponseError(`expected metadata of issuer "${issuer}", got ${came}`, { code: 'issuer_mismatch' })
   }
   const algs = document.token_endpoint_auth_signing_alg_values_supported

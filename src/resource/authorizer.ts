@@ -1,5 +1,5 @@
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
-import { type AccessToken, ConfigurationError, isSameToken, type TokenSource } from '../token/index.ts'
+import { type AccessToken, ConfigurationError, isSameToken, isTokenText, type TokenSource } from '../token/index.ts'
 import { type Awaitable, type Clock, systemClock, waitFor } from '../util/index.ts'
 import { type Destination, type DestinationRules, destinationRules } from './destination.ts'
 import { judge, type ResponseHead } from './verdict.ts'
@@ -69,7 +69,13 @@ export function authorizerFrom(source: TokenSource, destination: Destination): R
 }
 
 /** A token that is bound to a key is worth nothing without a proof, and must not go out as if it were (RFC 9449 section 7.2). */
-function assertSendable({ tokenType }: AccessToken): void {
+function assertSendable({ tokenType, accessToken }: AccessToken): void {
+  // What the platform says about a header that cannot be sent quotes the header.
+  if (!isTokenText(accessToken)) {
+    throw new ConfigurationError('expected a token of printable characters, got one that no header can carry', {
+      code: 'token_invalid',
+    })
+  }
   if (tokenType === 'Bearer') return
   throw new ConfigurationError(`expected a Bearer token, got a ${tokenType} token without a key to prove it with`, {
     code: 'proof_missing',
@@ -117,6 +123,7 @@ class TokenAttempt implements Attempt {
   async #withAnother(): Promise<Attempt | undefined> {
     const { source, token, signal } = this.#state
     const another = await source.getToken({ signal, rejected: token })
+    assertSendable(another)
     return isSameToken(another, token)
       ? undefined
       : new TokenAttempt({ ...this.#state, token: another, mayRenew: false })

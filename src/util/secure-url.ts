@@ -15,9 +15,9 @@ export function insecurityOf(url: URL): string | undefined {
   return 'an https URL (http only for loopback addresses)'
 }
 
-/** The URL without what may be secret in it: user info, query, fragment. */
-export function redactedUrl(url: URL): string {
-  return url.origin === 'null' ? `${url.protocol}…` : url.origin + url.pathname
+/** Where a URL leads, without what may be secret in it: user info, path, query, fragment. */
+export function redactedUrl({ protocol, host }: URL): string {
+  return host === '' ? protocol : `${protocol}//${host}`
 }
 
 /** Parses a URL, or gives `undefined`. */
