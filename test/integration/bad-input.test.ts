@@ -293,9 +293,7 @@ describe('M2 options of a manager', () => {
   }
 
   for (const options of [undefined, null, 'clients', []]) {
-    // Fails as long as they are taken apart before they are looked at.
-    const check = options === undefined || options === null ? test.fails : test
-    check(`M2 ${JSON.stringify(options) ?? 'undefined'} for all options is refused`, () => {
+    test(`M2 ${JSON.stringify(options) ?? 'undefined'} for all options is refused`, () => {
       // @ts-expect-error no options at all
       const error = thrown(() => createTokenManager(options))
       expectRefusal(error, { what: '', names: ['createTokenManager'] })
@@ -465,8 +463,7 @@ describe('M2 requests', () => {
   }
 
   for (const request of [null, 'a', 7, []]) {
-    const check = request === null ? test.fails : test
-    check(`M2 ${JSON.stringify(request)} for a request is refused`, async ({ manage, server }) => {
+    test(`M2 ${JSON.stringify(request)} for a request is refused`, async ({ manage, server }) => {
       // @ts-expect-error not a request
       const error = await rejection(manage().getToken('api', request))
       expect(error).toMatchObject({ name: 'ConfigurationError', code: 'option_invalid' })
