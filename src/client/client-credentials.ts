@@ -13,16 +13,18 @@ export interface ClientCredentialsOptions {
   readonly store: TokenStore | undefined
   /** Names the token in the store. */
   readonly key: () => Promise<string>
+  /** Changes with every deletion. */
+  readonly epoch: () => number
 }
 
 /** The client credentials grant (RFC 6749 section 4.4) with all that stands between it and the memory of this process. */
 export function clientCredentialsSource(request: EffectiveRequest, options: ClientCredentialsOptions): TokenSource {
-  const { oauth, authentication, deadlineMs, store, key } = options
+  const { oauth, authentication, deadlineMs, store, key, epoch } = options
   const { clock, clientName } = oauth
   const { scope, resource, parameters } = request
   const grant = grantSource(oauth, { grantType: 'client_credentials', scope, resource, parameters }, authentication)
   // An assertion that the caller brought along is good for one try: its `jti` may have been seen.
   const lasting = request.clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
   const timely = timelySource(lasting, { clock, deadlineMs, subject: `client "${clientName}"` })
-  return store === undefined ? timely : storedSource(timely, { store, clock, key })
+  return store === undefined ? timely : storedSource(timely, { store, clock, key, epoch })
 }

@@ -35,7 +35,7 @@ export function effectiveRequest(
   request: TokenRequest = {},
 ): EffectiveRequest {
   const subject = `client "${clientName}", request`
-  const { scope, resource, parameters, partition, clientAssertion } = request
+  const { scope, resource, parameters, partition, clientAssertion } = Object(request) as TokenRequest
   assertOptions(subject, request, OPTIONS)
   assertScope(subject, scope)
   assertResource(subject, resource)
@@ -50,12 +50,13 @@ export function effectiveRequest(
     parameters: { ...definition.parameters, ...parameters },
     partition,
     clientAssertion,
-    original: request,
+    // A copy, as all of this: what the caller changes later must not be sent under this name.
+    original: Object.freeze({ ...request }),
   }
 }
 
 function listOf(resource: string | readonly string[] | undefined): readonly string[] {
-  return resource === undefined ? [] : typeof resource === 'string' ? [resource] : resource
+  return resource === undefined ? [] : typeof resource === 'string' ? [resource] : [...resource]
 }
 
 /** Canonical text of all that shapes the token on the wire, and of the caller's partition; equal inputs have one text. */

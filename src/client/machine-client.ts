@@ -1,6 +1,6 @@
 import type { LRUCache } from 'lru-cache'
 import { type OAuthClient, revokeToken } from '../oauth/index.ts'
-import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
+import { observedSource, parseStoredToken, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
 import type { TokenStore } from '../store/index.ts'
 import { type AccessToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
 import { canonicalText, withDeadline } from '../util/index.ts'
@@ -32,8 +32,9 @@ export class MachineClient {
   readonly #ownShape: string
   readonly #ownSlot: TokenSlot
   readonly #ownSource: TokenSource
+  #epoch = 0
   /** Sources of requests that carry more than their shape tells, by the request itself. */
-  readonly #sourcesByRequest = new WeakMap<TokenRequest, TokenSource>()
+  readonly #sourcesByRequest = new WeakMap<TokenRequest, { readonly shape: string; readonly source: TokenSource }>()
 
   constructor(options: MachineClientOptions) {
     this.#options = options
@@ -55,8 +56,12 @@ export class MachineClient {
       sources.set(key, source)
       return source
     }
-    const source = this.#sourcesByRequest.get(request) ?? this.#requestSource(effective)
-    this.#sourcesByRequest.set(request, source)
+    const shape = shapeOf(effective)
+    const known = this.#sourcesByRequest.get(request)
+    // A request object that was changed since is another request.
+    if (known?.shape === shape) return known.source
+    const source = this.#requestSource(effective)
+    this.#sourcesByRequest.set(request, { shape, source })
     return source
   }
 
@@ -109,14 +114,24 @@ export class MachineClient {
   }
 
   async #forget(shape: string): Promise<AccessToken | undefined> {
-    const { slots, store, definition } = this.#options
+    const { slots, store, definition, oauth } = this.#options
     const key = this.#prefix + shape
-    const slot = shape === this.#ownShape ? this.#ownSlot : slots.peek(key)
-    const held = slot?.held
-    slot?.forget()
-    slots.delete(key)
-    await store?.delete(await storeKey(definition, shape))
-    return held
+    const drop = (): AccessToken | undefined => {
+      this.#epoch++
+      const slot = shape === this.#ownShape ? this.#ownSlot : slots.peek(key)
+      const held = slot?.held
+      slot?.forget()
+      slots.delete(key)
+      return held
+    }
+    const held = drop()
+    if (store === undefined) return held
+    const name = await storeKey(definition, shape)
+    const stored = held ?? parseStoredToken(await store.get(name), oauth.clock.now())
+    await store.delete(name)
+    // Somebody may have found the entry before it was gone.
+    drop()
+    return stored
   }
 
   #read(request?: TokenRequest): EffectiveRequest {
@@ -150,7 +165,8 @@ export class MachineClient {
     const { oauth, definition, store, deadlineMs } = this.#options
     const authentication = this.#authentication(request)
     const key = (): Promise<string> => storeKey(definition, shape)
-    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, store, key })
+    const epoch = (): number => this.#epoch
+    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, store, key, epoch })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {

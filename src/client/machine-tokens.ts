@@ -15,6 +15,7 @@ import {
   type TokenSource,
 } from '../token/index.ts'
 import { describe, systemClock } from '../util/index.ts'
+import { optionInvalid } from './check.ts'
 import type { MachineClient } from './machine-client.ts'
 import { type OpenClients, openClients } from './open-machine-tokens.ts'
 import type { ClientDefinitions, RequestCustomizer, TokenManagerOptions } from './token-manager-options.ts'
@@ -85,6 +86,7 @@ export function createMachineTokens<const Clients extends ClientDefinitions>(
       return createAuthorizer({ sourceFor, rules, clock, telemetry })
     },
     async delete(name, request) {
+      if (name === undefined && request !== undefined) throw optionInvalid('delete', 'a client name with a request')
       if (name === undefined) await Promise.all([...open.clients.values()].map((client) => client.deleteAll()))
       else if (request === undefined) await clientNamed(open, name).deleteAll()
       else await clientNamed(open, name).delete(request)

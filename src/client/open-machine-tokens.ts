@@ -10,7 +10,7 @@ import {
 } from '../oauth/index.ts'
 import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
 import { tolerantStore } from '../store/index.ts'
-import { harmless, noTelemetry } from '../telemetry/index.ts'
+import { errorName, harmless, noTelemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { createDetachedRunner, systemClock } from '../util/index.ts'
 import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
@@ -67,7 +67,8 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
       clock,
       runDetached,
       windows: windowsFrom(lifetime),
-      onRenewalFailed: (error) => telemetry.note({ name: 'renewal_failed', client: clientName, error: nameOf(error) }),
+      onRenewalFailed: (error) =>
+        telemetry.note({ name: 'renewal_failed', client: clientName, error: errorName(error) }),
     })
     return [clientName, { ...shared, definition, oauth, env }]
   })
@@ -90,10 +91,6 @@ function once<T>(make: () => T): () => T {
     made ??= make()
     return made
   }
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? ('code' in error ? String(error.code) : error.name) : 'thrown'
 }
 
 type ServerOf = (location: ServerLocation, client: ClientDefinition) => Pick<OAuthClient, 'server' | 'channel'>

@@ -72,7 +72,9 @@ const SUBJECT = 'createTokenManager'
  * @throws ConfigurationError that names the option.
  */
 export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitions>): void {
-  const { clients, clientAssertion, customizeRequest, store, fetch, lifetime, deadlineMs, maxEntries } = options
+  const { clients, clientAssertion, customizeRequest, store, fetch, lifetime, deadlineMs, maxEntries } = Object(
+    options,
+  ) as typeof options
   assertOptions(SUBJECT, options, OPTIONS)
   if (typeof clients !== 'object' || clients === null) {
     throw optionInvalid(SUBJECT, `clients to be an object, got ${describe(clients)}`)

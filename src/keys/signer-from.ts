@@ -24,7 +24,15 @@ export interface PreparedKey {
  * @throws ConfigurationError with code `key_invalid` when the key cannot sign with the algorithm.
  */
 export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedKey {
-  if (isSigner(key)) return { alg: key.alg, load: async () => key }
+  if (isSigner(key)) {
+    const { alg = key.alg, kid = key.kid } = options
+    if (alg !== key.alg) {
+      throw new ConfigurationError(`expected a key for ${alg}, got a signer for ${key.alg}`, { code: 'key_invalid' })
+    }
+    const signer: Signer =
+      kid === key.kid ? key : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => key.sign(...input) }
+    return { alg, load: async () => signer }
+  }
   const examined = examineKey(key, options)
   let signer: Promise<Signer> | undefined
   return {

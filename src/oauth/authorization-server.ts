@@ -1,4 +1,4 @@
-import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
+import { errorName, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { type Clock, singleFlight } from '../util/index.ts'
 import type { BackChannel } from './back-channel.ts'
 import type { ServerMetadata } from './server-metadata.ts'
@@ -54,7 +54,7 @@ export function discoveredServer(
 
   function refreshBehind(): void {
     refreshAt = clock.now() + REFRESH_PAUSE_MS
-    refresh().catch((error) => telemetry.note({ name: 'metadata_stale', issuer, error: error.code ?? error.name }))
+    refresh().catch((error) => telemetry.note({ name: 'metadata_stale', issuer, error: errorName(error) }))
   }
 
   return {

@@ -1,4 +1,5 @@
 import * as oauth from 'oauth4webapi'
+import { observe } from '../telemetry/index.ts'
 import type { ClientAuthentication } from './client-authentication/index.ts'
 import { createExchange, engineOptions } from './exchange.ts'
 import { readJsonAnswer, requireJsonAnswer } from './json-answer.ts'
@@ -25,7 +26,7 @@ export interface TokenEndpointRequest {
 export function requestToken(client: OAuthClient, request: TokenEndpointRequest): Promise<TokenResponse> {
   const { clientName, telemetry } = client
   const { grantType } = request
-  return telemetry.run({ name: 'token.request', client: clientName, grantType }, () => attempt(client, request))
+  return observe(telemetry, { name: 'token.request', client: clientName, grantType }, () => attempt(client, request))
 }
 
 async function attempt(

@@ -1,4 +1,4 @@
-import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
+import { noTelemetry, observe, type Telemetry } from '../telemetry/index.ts'
 import { type AccessToken, ConfigurationError, isSameToken, isTokenText, type TokenSource } from '../token/index.ts'
 import { type Awaitable, type Clock, systemClock, waitFor } from '../util/index.ts'
 import { type Destination, type DestinationRules, destinationRules } from './destination.ts'
@@ -117,7 +117,7 @@ class TokenAttempt implements Attempt {
     const { token, mayRenew, telemetry } = this.#state
     const verdict = judge(response, token)
     if (verdict !== 'token_refused' || !mayRenew) return undefined
-    return () => telemetry.run({ name: 'resource.retry', reason: 'invalid_token' }, () => this.#withAnother())
+    return () => observe(telemetry, { name: 'resource.retry', reason: 'invalid_token' }, () => this.#withAnother())
   }
 
   async #withAnother(): Promise<Attempt | undefined> {

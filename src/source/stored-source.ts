@@ -7,6 +7,8 @@ import { parseStoredToken, storedText } from './stored-token.ts'
 export interface StoredSourceOptions {
   readonly store: TokenStore
   readonly clock: Clock
+  /** Changes whenever entries are deleted: what was read before, or asked for before, is then not used and not kept. */
+  readonly epoch?: (() => number) | undefined
   /** Names the entry; asked when it is first needed. */
   readonly key: () => Promise<string>
 }
@@ -15,14 +17,18 @@ export interface StoredSourceOptions {
  * Looks into a shared store before it asks another source, and puts there what that gave. A token that is named as rejected
  * is passed over, so that a newer one of another process is found instead.
  */
-export function storedSource(inner: TokenSource, { store, clock, key }: StoredSourceOptions): TokenSource {
+export function storedSource(inner: TokenSource, options: StoredSourceOptions): TokenSource {
+  const { store, clock, key, epoch = () => 0 } = options
   return {
-    async getToken(options = {}) {
+    async getToken(ask = {}) {
       const name = await key()
-      const stored = options.forceRenewal ? undefined : parseStoredToken(await store.get(name), clock.now())
-      if (stored !== undefined && !isRejected(stored, options.rejected)) return stored
-      const token = await inner.getToken(options)
-      if (token.expiresAt > clock.now()) await store.set(name, storedText(token, clock.now()), token.expiresAt)
+      const startedIn = epoch()
+      const stored = ask.forceRenewal ? undefined : parseStoredToken(await store.get(name), clock.now())
+      if (stored !== undefined && startedIn === epoch() && !isRejected(stored, ask.rejected)) return stored
+      const askedIn = epoch()
+      const token = await inner.getToken(ask)
+      const isKept = token.expiresAt > clock.now() && askedIn === epoch()
+      if (isKept) await store.set(name, storedText(token, clock.now()), token.expiresAt)
       return token
     },
   }

@@ -1,5 +1,5 @@
-import type { Telemetry } from '../telemetry/index.ts'
-import { isEvertokenError, StoreError } from '../token/index.ts'
+import { errorName, type Telemetry } from '../telemetry/index.ts'
+import { StoreError } from '../token/index.ts'
 import { type Awaitable, type Clock, withDeadline } from '../util/index.ts'
 import type { TokenStore } from './token-store.ts'
 
@@ -24,8 +24,7 @@ export function tolerantStore(
     try {
       return await withDeadline(async () => work(), { clock, ms: deadlineMs, error })
     } catch (cause) {
-      const name = isEvertokenError(cause) ? cause.code : cause instanceof Error ? cause.name : 'thrown'
-      telemetry.note({ name: 'store_failed', operation, error: name })
+      telemetry.note({ name: 'store_failed', operation, error: errorName(cause) })
       return undefined
     }
   }

@@ -2,8 +2,7 @@
 export type Operation =
   | { readonly name: 'token.get'; readonly client: string }
   | { readonly name: 'token.request'; readonly client: string; readonly grantType: string }
-  | { readonly name: 'store.get' | 'store.set' | 'store.delete'; readonly store: string }
-  | { readonly name: 'resource.retry'; readonly reason: 'use_dpop_nonce' | 'invalid_token' }
+  | { readonly name: 'resource.retry'; readonly reason: 'invalid_token' }
 
 /** What became of an operation; filled in while it runs. */
 export interface Outcome {
@@ -52,4 +51,22 @@ export function harmless(telemetry: Telemetry): Telemetry {
       }
     },
   }
+}
+
+/** The name of an error, for an outcome or an event: its code, or its class. */
+export function errorName(error: unknown): string {
+  if (!(error instanceof Error)) return 'thrown'
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+}
+
+/** Runs the work, and notes in the outcome which error ended it. */
+export function observe<T>(telemetry: Telemetry, operation: Operation, work: () => Promise<T>): Promise<T> {
+  return telemetry.run(operation, async (outcome) => {
+    try {
+      return await work()
+    } catch (error) {
+      outcome.error = errorName(error)
+      throw error
+    }
+  })
 }
