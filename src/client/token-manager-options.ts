@@ -76,7 +76,7 @@ export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitio
     options,
   ) as typeof options
   assertOptions(SUBJECT, options, OPTIONS)
-  if (typeof clients !== 'object' || clients === null) {
+  if (typeof clients !== 'object' || clients === null || Array.isArray(clients)) {
     throw optionInvalid(SUBJECT, `clients to be an object, got ${describe(clients)}`)
   }
   assertFunction(SUBJECT, 'clientAssertion', clientAssertion)

@@ -186,15 +186,21 @@ export class TokenSlot {
     const abort = new AbortController()
     // What is held is named, so that a cache behind this one looks for another.
     const options = { signal: abort.signal, rejected: this.#token ?? rejected, forceRenewal }
-    const promise = runDetached(async () => assertToken(await inner.getToken(options)))
+    // Lands before any caller hears of it, and like the request itself in nobody's context.
+    const promise = runDetached(async () => {
+      try {
+        const token = assertToken(await inner.getToken(options))
+        this.#land(flight, token)
+        return token
+      } catch (error) {
+        this.#crash(flight, error)
+        throw error
+      }
+    })
+    promise.catch(() => {})
     const flight: Flight = { promise, abort, proof, isForced: forceRenewal, callers: 0 }
     this.#troubled().flight = flight
     flights.add(flight)
-    // Registered before any caller's: what they see afterwards is settled.
-    promise.then(
-      (token) => this.#land(flight, token),
-      (error) => this.#crash(flight, error),
-    )
     return flight
   }
 

@@ -46,8 +46,11 @@ export function createClock({ wallTime, monotonic }: TimeReadings = platformRead
   function anchor(wall: number): number {
     const mono = monotonic()
     const elapsed = mono - anchorMonotonic
-    const expected = anchorNow + elapsed
-    anchorNow = wall >= expected - TOLERANCE_MS - elapsed * TOLERANCE_RATE ? wall : expected
+    const wallElapsed = wall - anchorWall
+    const tolerance = TOLERANCE_MS + elapsed * TOLERANCE_RATE
+    const isInStep = Math.abs(wallElapsed - elapsed) <= tolerance
+    // A leap forward is followed, and makes up for leaps back before it; a leap back is not.
+    anchorNow = isInStep ? anchorNow + wallElapsed : Math.max(anchorNow + elapsed, wallElapsed > elapsed ? wall : 0)
     anchorWall = wall
     anchorMonotonic = mono
     return anchorNow

@@ -135,6 +135,19 @@ describe('F3.06 a wall clock that jumps', () => {
     })
   }
 
+  test('F3.06 a leap back that was noticed is not forgotten in a long idle time', () => {
+    let monotonic = 0
+    let offset = 0
+    const clock = createClock({ wallTime: () => monotonic + offset, monotonic: () => monotonic })
+    offset = -80_000
+    clock.now()
+    monotonic = DAY
+    expect(clock.now()).toBe(DAY)
+    offset = 0
+    monotonic += MINUTE
+    expect(clock.now()).toBe(DAY + MINUTE)
+  })
+
   test('F3.06 what others read is the wall clock as it is', ({ clock }) => {
     const machine = machineOn(clock)
     machine.jump(-HOUR)

@@ -330,8 +330,7 @@ describe('A1.06 the context of callers', () => {
     expect(seen.filter(({ user }) => user !== undefined)).toEqual([])
   })
 
-  // Fails as long as the slot hears of the end of a flight in the context of whoever started it.
-  test.fails('A1.06 a renewal behind the caller and the note of its failure carry nobody', async ({
+  test('A1.06 a renewal behind the caller and the note of its failure carry nobody', async ({
     manage,
     clock,
     server,
