@@ -26,7 +26,10 @@ export function ratios(ours: readonly number[], floor: readonly number[]): reado
   return ours.map((value, turn) => value / (floor[turn] ?? Number.NaN))
 }
 
-/** Collects all garbage. */
+/**
+ * Collects all garbage, before memory is counted. Not before time is taken: each full collection ages compiled code, and
+ * what runs in one turn out of three would be thrown away and compiled again.
+ */
 export function collect(): void {
   if (globalThis.gc === undefined) throw new Error('expected node to be run with --expose-gc')
   globalThis.gc()

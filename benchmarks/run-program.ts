@@ -10,10 +10,15 @@ export interface ProgramRun {
 }
 
 /** Runs a program of this folder in a Node of its own. */
-export function runProgram(name: string, ...args: readonly string[]): Promise<ProgramRun> {
+export function runProgram(
+  name: string,
+  { args = [], nodeOptions = [] }: { readonly args?: readonly string[]; readonly nodeOptions?: readonly string[] } = {},
+): Promise<ProgramRun> {
   return new Promise((resolve, reject) => {
     const startedAt = performance.now()
-    const child = spawn(process.execPath, [programPath(name), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [...nodeOptions, programPath(name), ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     let output = ''
     let exitedAt = 0
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
