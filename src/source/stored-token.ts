@@ -24,8 +24,18 @@ export function parseStoredToken(text: unknown, now: number): AccessToken | unde
   if (version !== VERSION || !isTokenText(accessToken)) return undefined
   // A token that is bound to a key needs that key, which no store holds.
   if (tokenType !== 'Bearer' || jkt !== undefined) return undefined
-  if (typeof storedAt !== 'number' || typeof expiresAt !== 'number') return undefined
-  if (!(now < expiresAt - Math.min(LAST_MS, (expiresAt - storedAt) * LAST_SHARE))) return undefined
   if (scope !== undefined && typeof scope !== 'string') return undefined
-  return createAccessToken({ accessToken, tokenType, expiresAt, scope })
+  const dies = deathOf({ storedAt, expiresAt }, now)
+  return dies === undefined ? undefined : createAccessToken({ accessToken, tokenType, expiresAt: dies, scope })
+}
+
+/**
+ * When a stored token dies by this machine's clock: of two clocks that differ, the shorter view wins, so a token never has more
+ * to live than it had when it was stored.
+ */
+function deathOf({ storedAt, expiresAt }: { storedAt: unknown; expiresAt: unknown }, now: number): number | undefined {
+  if (typeof storedAt !== 'number' || typeof expiresAt !== 'number') return undefined
+  const lifetimeMs = expiresAt - storedAt
+  const dies = Math.min(expiresAt, now + lifetimeMs)
+  return now < dies - Math.min(LAST_MS, lifetimeMs * LAST_SHARE) ? dies : undefined
 }

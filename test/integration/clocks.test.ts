@@ -1,6 +1,6 @@
-import type { AccessToken, Clock } from 'evertoken'
+import { type AccessToken, type Clock, createTokenManager, memoryStore } from 'evertoken'
 import { describe, expect, vi } from 'vitest'
-import { test } from '../support/fixtures.ts'
+import { clientOf, test } from '../support/fixtures.ts'
 import type { TestClock } from '../support/test-clock.ts'
 
 /** Not public: the door is the `clock` option, and nobody else needs to make one. */
@@ -153,6 +153,29 @@ describe('F3.06 a wall clock that jumps', () => {
     machine.jump(-HOUR)
     expect(machine.clock.wallTime()).toBe(clock.now() - HOUR)
     expect(machine.clock.now()).toBe(clock.now())
+  })
+})
+
+describe('F3.09 processes whose clocks differ', () => {
+  test('F3.09 two minutes apart over one store: the shorter view wins, nobody renews back and forth', async ({
+    server,
+    clock,
+  }) => {
+    const store = memoryStore({ clock })
+    const aheadBy = (ms: number): Clock => ({ ...clock, now: () => clock.now() + ms, wallTime: () => clock.now() + ms })
+    const make = (ms: number) => createTokenManager({ store, clock: aheadBy(ms), clients: { api: clientOf(server) } })
+    const [early, late] = [make(0), make(2 * MINUTE)]
+    // The one whose clock is ahead stores the token; to the other one it has no more to live than it had then.
+    await late.getToken('api')
+    expect((await early.getToken('api')).expiresAt).toBe(clock.now() + HOUR)
+    for (let minute = 0; minute < 180; minute++) {
+      await Promise.all([early.getToken('api'), late.getToken('api')])
+      await expect.poll(() => clock.pending, { interval: 1 }).toBe(0)
+      await clock.advance(MINUTE)
+    }
+    // Three hours, three lifetimes and a bit.
+    expect(server.requests.length).toBeLessThanOrEqual(8)
+    await Promise.all([early.close(), late.close()])
   })
 })
 
