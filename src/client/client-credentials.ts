@@ -25,6 +25,6 @@ export function clientCredentialsSource(request: EffectiveRequest, options: Clie
   const grant = grantSource(oauth, { grantType: 'client_credentials', scope, resource, parameters }, authentication)
   // An assertion that the caller brought along is good for one try: its `jti` may have been seen.
   const lasting = request.clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
-  const timely = timelySource(lasting, { clock, deadlineMs, subject: `client "${clientName}"` })
-  return store === undefined ? timely : storedSource(timely, { store, clock, key, epoch })
+  const stored = store === undefined ? lasting : storedSource(lasting, { store, clock, key, epoch })
+  return timelySource(stored, { clock, deadlineMs, subject: `client "${clientName}"` })
 }

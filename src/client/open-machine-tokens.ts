@@ -48,8 +48,10 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
   }
   const runDetached = createDetachedRunner()
   const serverOf = sharedServers({ ...options, telemetry })
-  const entries = Object.entries(options.clients).map(([clientName, definition]): [string, MachineClientOptions] => {
-    const location = checkClient(clientName, definition)
+  const entries = Object.entries(options.clients).map(([clientName, given]): [string, MachineClientOptions] => {
+    const location = checkClient(clientName, given)
+    // A copy: what is changed after this check must not reach a server.
+    const definition = { ...given, parameters: { ...given.parameters } }
     const lifetime = { ...options.lifetime, ...definition.lifetime }
     const oauth: OAuthClient = {
       clientName,

@@ -70,8 +70,15 @@ async function readCall(
     method: (init.method ?? request?.method ?? 'GET').toUpperCase(),
     headers: new Headers(init.headers ?? request?.headers),
     body: isOwnBody ? await requestBody(request) : replayableBody(body),
-    init: request === undefined ? rest : { signal: request.signal, redirect: request.redirect, ...rest },
+    init: request === undefined ? rest : initOf(request, rest),
   }
+}
+
+/** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */
+function initOf(request: Request, init: RequestInit): RequestInit {
+  const { signal, redirect, cache, credentials, integrity, keepalive } = request
+  const said = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
+  return { signal, redirect, cache, credentials, integrity, keepalive, ...said }
 }
 
 async function dispatch(

@@ -1,4 +1,4 @@
-import { type AccessToken, ConfigurationError } from '../token/index.ts'
+import { ConfigurationError } from '../token/index.ts'
 import {
   type Clock,
   createDetachedRunner,
@@ -7,6 +7,7 @@ import {
   secureRandom,
   systemClock,
 } from '../util/index.ts'
+import type { Flight } from './flight.ts'
 import { RENEWAL_WINDOWS, type RenewalWindows } from './renewal-windows.ts'
 
 /** What all slots of one owner share. */
@@ -20,18 +21,6 @@ export interface SlotEnvironment {
   /** Told of a renewal that failed behind the callers. */
   readonly onRenewalFailed: (error: unknown) => void
   isClosed: boolean
-}
-
-/** One token request that all callers of a slot share. */
-export interface Flight {
-  readonly promise: Promise<AccessToken>
-  readonly abort: AbortController
-  /** What proves the client for this request, where a caller brought it along. */
-  readonly proof: object | undefined
-  /** Whether it was made to get a new token although there was one. */
-  readonly isForced: boolean
-  /** How many callers have joined; none, if it renews behind them. */
-  callers: number
 }
 
 /** Makes what the slots of one owner share. */

@@ -1,16 +1,16 @@
 import {
   type AccessToken,
-  ConfigurationError,
   copyError,
   type GetTokenOptions,
   isEvertokenError,
   isSameToken,
   type TokenSource,
 } from '../token/index.ts'
-import { delay, describe, waitFor } from '../util/index.ts'
+import { delay } from '../util/index.ts'
 import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
+import { ended, type Flight, join, launch } from './flight.ts'
 import { hardEdge, softEdge } from './renewal-windows.ts'
-import { closedError, type Flight, type SlotEnvironment } from './slot-environment.ts'
+import { closedError, type SlotEnvironment } from './slot-environment.ts'
 
 /** What a slot knows beyond its token; there only while something is going on, since there can be many slots. */
 interface Trouble {
@@ -92,7 +92,7 @@ export class TokenSlot {
     if (this.#trouble?.flight === undefined && !this.#isPausing(now, proof)) this.#start(inner, ask)
     const flight = this.#trouble?.flight
     if (flight === undefined || !mustWait || isFailing) return held
-    return this.#waitFor(flight, signal).catch((error) => {
+    return join(flight, signal).catch((error) => {
       if (signal?.aborted) throw signal.reason
       if (this.#token !== undefined && this.#env.clock.now() < this.#token.expiresAt) return this.#token
       throw copyError(error)
@@ -105,8 +105,7 @@ export class TokenSlot {
     if (flight === undefined || ask.signal !== undefined || flight.proof !== ask.proof)
       return this.#awaitTurn(inner, ask)
     // Most of a herd comes by here, so there is one promise for each and nothing else.
-    flight.callers++
-    return flight.promise.catch(rethrowCopy)
+    return join(flight, undefined).catch(rethrowCopy)
   }
 
   async #awaitTurn(inner: TokenSource, ask: Ask): Promise<AccessToken> {
@@ -124,7 +123,7 @@ export class TokenSlot {
         flight = this.#start(inner, ask)
       }
       try {
-        return await this.#waitFor(flight, signal)
+        return await join(flight, signal)
       } catch (error) {
         if (signal?.aborted) throw signal.reason
         // An outage is everybody's; somebody else's assertion that failed is not: ours has not been tried yet.
@@ -140,23 +139,12 @@ export class TokenSlot {
       const flight = this.#trouble?.flight
       const isOurs = flight?.isForced === true && flight !== tooEarly && flight.proof === ask.proof
       if (flight !== undefined && !isOurs) {
-        await waitFor(settled(flight.promise), ask.signal)
+        await ended(flight, ask.signal)
         continue
       }
       const chosen = flight ?? this.#start(inner, { ...ask, forceRenewal: true })
-      return this.#waitFor(chosen, ask.signal).catch(rethrowCopy)
+      return join(chosen, ask.signal).catch(rethrowCopy)
     }
-  }
-
-  /** One caller more; an abort takes it back, so that a request which nobody waits for can be ended. */
-  #waitFor(flight: Flight, signal: AbortSignal | undefined): Promise<AccessToken> {
-    flight.callers++
-    const leave = (): void => {
-      flight.callers--
-    }
-    signal?.addEventListener('abort', leave, { once: true })
-    const waiting = waitFor(flight.promise, signal)
-    return signal === undefined ? waiting : waiting.finally(() => signal.removeEventListener('abort', leave))
   }
 
   #mustWait({ expiresAt }: AccessToken, now: number): boolean {
@@ -183,22 +171,15 @@ export class TokenSlot {
   #start(inner: TokenSource, { proof, rejected, forceRenewal = false }: Ask & { forceRenewal?: boolean }): Flight {
     const { runDetached, flights, isClosed } = this.#env
     if (isClosed) throw closedError()
-    const abort = new AbortController()
-    // What is held is named, so that a cache behind this one looks for another.
-    const options = { signal: abort.signal, rejected: this.#token ?? rejected, forceRenewal }
-    // Lands before any caller hears of it, and like the request itself in nobody's context.
-    const promise = runDetached(async () => {
-      try {
-        const token = assertToken(await inner.getToken(options))
-        this.#land(flight, token)
-        return token
-      } catch (error) {
-        this.#crash(flight, error)
-        throw error
-      }
+    const flight = launch(runDetached, {
+      inner,
+      proof,
+      isForced: forceRenewal,
+      // What is held is named, so that a cache behind this one looks for another.
+      rejected: this.#token ?? rejected,
+      land: (landed, token) => this.#land(landed, token),
+      crash: (crashed, error) => this.#crash(crashed, error),
     })
-    promise.catch(() => {})
-    const flight: Flight = { promise, abort, proof, isForced: forceRenewal, callers: 0 }
     this.#troubled().flight = flight
     flights.add(flight)
     return flight
@@ -250,21 +231,6 @@ interface Ask {
   readonly signal: AbortSignal | undefined
   readonly rejected: AccessToken | undefined
   readonly proof: object | undefined
-}
-
-function settled(promise: Promise<unknown>): Promise<void> {
-  return promise.then(
-    () => {},
-    () => {},
-  )
-}
-
-/** A source that gives no token at all is a mistake of whoever wrote it. */
-function assertToken(token: AccessToken): AccessToken {
-  if (typeof Object(token).accessToken === 'string' && typeof token.expiresAt === 'number') return token
-  throw new ConfigurationError(`expected a source to give an access token, got ${describe(token)}`, {
-    code: 'source_invalid',
-  })
 }
 
 function rethrowCopy(error: unknown): never {

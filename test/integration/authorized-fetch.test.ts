@@ -487,6 +487,24 @@ describe('T9 F10 manners', () => {
     expect([server.requests.length, elsewhere.requests.length]).toEqual([1, 0])
   })
 
+  test('what a Request says is kept, also where the init beside it says nothing', async ({ manage, elsewhere }) => {
+    const abort = new AbortController()
+    const inits: RequestInit[] = []
+    const fetch = async (_input: unknown, init?: RequestInit) => {
+      inits.push(init ?? {})
+      return new Response('{}')
+    }
+    const integrity = 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+    const own = { integrity, redirect: 'error', signal: abort.signal, cache: 'no-store' }
+    const request = new Request(`${elsewhere.origin}/x`, own as RequestInit)
+    const call = authorizedFetch(manage().authorizer('api', { origins: [elsewhere.origin] }), { fetch })
+    await call(request, { redirect: undefined, signal: undefined } as unknown as AuthorizedFetchInit)
+    expect(inits[0]).toMatchObject({ integrity, redirect: 'error', cache: 'no-store' })
+    expect(inits[0]?.signal?.aborted).toBe(false)
+    abort.abort()
+    expect(inits[0]?.signal?.aborted).toBe(true)
+  })
+
   test('any authorizer and any fetch can be put together', async ({ manage }) => {
     const seen: string[] = []
     const fetch = async (input: unknown, init?: RequestInit) => {

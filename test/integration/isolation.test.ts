@@ -238,16 +238,25 @@ describe('A1.05 returned objects', () => {
     )
   })
 
-  test('A1.05 changes to a request or a definition after the call change nothing', async ({ manage, server }) => {
+  test('A1.05 changes to a request or a definition after the call change nothing', async ({ server }) => {
     const parameters: Record<string, string> = { tenant: '1' }
     const resource = ['urn:one']
-    const tokens = manage()
+    const definition = { ...clientOf(server), parameters: { audience: 'a' }, scope: 'a' }
+    const tokens = createTokenManager({ clients: { api: definition } })
     const source = tokens.source('api', { parameters, resource })
+    definition.parameters.audience = 'b'
+    definition.scope = 'b'
     parameters.tenant = '2'
     resource[0] = 'urn:two'
     await source.getToken()
     expect(server.requests[0]?.form.get('tenant')).toBe('1')
     expect(server.requests[0]?.form.getAll('resource')).toEqual(['urn:one'])
+    await tokens.getToken('api', { partition: 'x' })
+    expect(server.requests.map(({ form }) => [form.get('audience'), form.get('scope')])).toEqual([
+      ['a', 'a'],
+      ['a', 'a'],
+    ])
+    await tokens.close()
   })
 
   test('A1.05 callers that share a failure get an error each', async ({ manage, server }) => {

@@ -589,7 +589,8 @@ describe('a shared store', () => {
   test('a store that hangs is left after 250 ms', async ({ manage, clock }) => {
     const tokens = manage({}, { store: { get: () => new Promise(() => {}), set: () => {}, delete: () => {} } })
     const pending = tokens.getToken('api')
-    await clock.untilPending()
+    // The request's deadline, and the store's.
+    await clock.untilPending(2)
     await clock.advance(250)
     expect((await pending).accessToken).toBe('token-1')
   })
