@@ -1,8 +1,15 @@
-import type { Attempt, RequestAuthorizer, ResponseHead } from '../resource/index.ts'
+import type { Attempt, RequestAuthorizer, RequestTarget, ResponseHead } from '../resource/index.ts'
 import { ConfigurationError } from '../token/index.ts'
 import { parseUrl, readCapped } from '../util/index.ts'
-import { MAX_REDIRECTS, type Redirect, redirectedHeaders, redirectOf, refused } from './redirect.ts'
-import { type BodySource, isStream, type ReplayableBody, replayableBody, requestBody } from './replayable-body.ts'
+import { isRedirect, MAX_REDIRECTS, type Redirect, redirectedHeaders, redirectOf, refused } from './redirect.ts'
+import {
+  type Body,
+  type BodySource,
+  isStream,
+  type ReplayableBody,
+  replayableBody,
+  requestBody,
+} from './replayable-body.ts'
 
 /** What `fetch` takes, and a function in place of the body, which makes it anew for every try. */
 export type AuthorizedFetchInit = Omit<RequestInit, 'body'> & { readonly body?: BodySource | null | undefined }
@@ -22,7 +29,8 @@ export interface AuthorizedFetchOptions {
 interface Call {
   readonly url: URL
   readonly method: string
-  readonly headers: Headers
+  /** The caller's own, copied; none if the caller gave none. */
+  readonly headers: Headers | undefined
   readonly body: ReplayableBody
   readonly init: RequestInit
 }
@@ -38,40 +46,47 @@ const DRAINED_BYTES = 64 * 1024
  * `redirect_refused` for a redirect that cannot be followed safely.
  */
 export function authorizedFetch(authorizer: RequestAuthorizer, options: AuthorizedFetchOptions = {}): AuthorizedFetch {
+  const { baseUrl } = options
+  const send: Send = (call, added) => dispatch(options.fetch ?? globalThis.fetch, call, added)
   return async (input, init) => {
-    const call = await readCall(input, init, options.baseUrl)
-    const attempt = await authorizer.begin({ ...call, signal: call.init.signal ?? undefined })
-    const send: Send = (sent, headers) => dispatch(options.fetch ?? globalThis.fetch, sent, headers)
-    const { response, hasRetried } = await sendWithRetry(call, attempt, send)
-    return (call.init.redirect ?? 'follow') === 'follow'
-      ? follow({ call, response, hasRetried }, authorizer, send)
-      : response
+    const request = typeof input === 'object' && 'headers' in input ? input : undefined
+    const call = request === undefined ? readCall(input, init, baseUrl) : await readRequest(request, init, baseUrl)
+    const attempt = await authorizer.begin(targetOf(call))
+    const tried = await sendWithRetry(call, attempt, send)
+    const isFinal = !isRedirect(tried.response) || (call.init.redirect ?? 'follow') !== 'follow'
+    return isFinal ? tried.response : follow({ call, ...tried }, authorizer, send)
   }
 }
 
 type Send = (call: Call, headers: Readonly<Record<string, string>>) => Promise<Response>
 
-async function readCall(
-  input: string | URL | Request,
-  init: AuthorizedFetchInit = {},
-  baseUrl: URL | undefined,
-): Promise<Call> {
-  const request = typeof input === 'object' && 'headers' in input ? input : undefined
-  const url = parseUrl(request?.url ?? String(input), baseUrl)
+const NO_INIT: AuthorizedFetchInit = {}
+
+function readCall(input: unknown, init: AuthorizedFetchInit = NO_INIT, baseUrl: URL | undefined): Call {
+  const url = parseUrl(String(input), baseUrl)
   if (url === undefined) {
     throw new ConfigurationError('expected an absolute URL, or a baseUrl to resolve a relative one against', {
       code: 'url_invalid',
     })
   }
   const { body, ...rest } = init
-  const isOwnBody = body === undefined && request !== undefined
-  return {
-    url,
-    method: (init.method ?? request?.method ?? 'GET').toUpperCase(),
-    headers: new Headers(init.headers ?? request?.headers),
-    body: isOwnBody ? await requestBody(request) : replayableBody(body),
-    init: request === undefined ? rest : initOf(request, rest),
-  }
+  const headers = init.headers === undefined ? undefined : new Headers(init.headers)
+  return { url, method: (init.method ?? 'GET').toUpperCase(), headers, body: replayableBody(body), init: rest }
+}
+
+async function readRequest(
+  request: Request,
+  init: AuthorizedFetchInit = NO_INIT,
+  baseUrl: URL | undefined,
+): Promise<Call> {
+  const { method = request.method, headers = request.headers } = init
+  const call = readCall(request.url, { ...init, method, headers }, baseUrl)
+  const body = init.body === undefined ? await requestBody(request) : call.body
+  return { ...call, body, init: initOf(request, call.init) }
+}
+
+function targetOf({ url, method, headers, init: { signal } }: Call): RequestTarget {
+  return { url, method, headers, signal: signal ?? undefined }
 }
 
 /** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */
@@ -81,22 +96,29 @@ function initOf(request: Request, init: RequestInit): RequestInit {
   return { signal, redirect, cache, credentials, integrity, keepalive, ...said }
 }
 
-async function dispatch(
+function dispatch(
   fetch: typeof globalThis.fetch,
-  { url, method, headers, body, init }: Call,
+  call: Call,
   added: Readonly<Record<string, string>>,
 ): Promise<Response> {
-  const sent = new Headers(headers)
-  for (const [name, value] of Object.entries(added)) sent.set(name, value)
-  const content = await body.next()
-  return fetch(url, {
+  const content = call.body.next()
+  if (typeof content === 'object' && 'then' in content) {
+    return Promise.resolve(content).then((made) => fetch(call.url, initFor(call, added, made)))
+  }
+  return fetch(call.url, initFor(call, added, content))
+}
+
+function initFor({ method, headers, init }: Call, added: Readonly<Record<string, string>>, body?: Body): RequestInit {
+  const sent = headers === undefined ? added : new Headers(headers)
+  if (sent instanceof Headers) for (const [name, value] of Object.entries(added)) sent.set(name, value)
+  return {
     ...init,
     method,
     headers: sent,
-    ...(content !== undefined && { body: content }),
-    ...(isStream(content) && { duplex: 'half' }),
+    ...(body !== undefined && { body }),
+    ...(isStream(body) && { duplex: 'half' }),
     redirect: init.redirect === 'error' ? 'error' : 'manual',
-  })
+  }
 }
 
 async function sendWithRetry(
@@ -144,7 +166,7 @@ async function follow(start: Followed, authorizer: RequestAuthorizer, send: Send
       response = await send(call, {})
       continue
     }
-    const attempt = await authorizer.begin({ ...call, signal: call.init.signal ?? undefined })
+    const attempt = await authorizer.begin(targetOf(call))
     if (hasRetried) response = await send(call, attempt.headers)
     else ({ response, hasRetried } = await sendWithRetry(call, attempt, send))
   }

@@ -16,6 +16,11 @@ export const MAX_REDIRECTS = 20
 /** What a foreign origin gets to see of the caller's headers. */
 const HARMLESS: readonly string[] = ['accept', 'accept-encoding', 'accept-language', 'range', 'user-agent']
 
+/** Whether a response sends its caller elsewhere. */
+export function isRedirect({ status }: Response): boolean {
+  return REDIRECTS.has(status)
+}
+
 /**
  * Reads a redirect (Fetch standard, HTTP-redirect fetch).
  *
@@ -25,7 +30,7 @@ export function redirectOf(
   response: Response,
   { url, method }: { readonly url: URL; readonly method: string },
 ): Redirect | undefined {
-  const location = REDIRECTS.has(response.status) ? response.headers.get('location') : null
+  const location = isRedirect(response) ? response.headers.get('location') : null
   if (location === null) return undefined
   const target = parseUrl(location, url)
   if (target === undefined) throw refused('a redirect to a URL', 'one to something else')
@@ -46,7 +51,11 @@ export function redirectOf(
 }
 
 /** The headers that may follow a redirect: without those of a body that is left behind, or only harmless ones. */
-export function redirectedHeaders(headers: Headers, { keepsBody, isSameOrigin }: Redirect): Headers {
+export function redirectedHeaders(
+  headers: Headers | undefined,
+  { keepsBody, isSameOrigin }: Redirect,
+): Headers | undefined {
+  if (headers === undefined) return undefined
   if (!isSameOrigin) return new Headers([...headers].filter(([name]) => HARMLESS.includes(name)))
   const kept = new Headers(headers)
   if (!keepsBody) for (const name of [...kept.keys()]) if (name.startsWith('content-')) kept.delete(name)

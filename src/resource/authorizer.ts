@@ -48,7 +48,8 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       rules.assertAllowed(target.url)
       assertNoOtherToken(target)
       const { signal } = target
-      const source = await waitFor(Promise.resolve(sourceFor(target)), signal)
+      const chosen = sourceFor(target)
+      const source = 'then' in chosen ? await waitFor(Promise.resolve(chosen), signal) : chosen
       const ask = signal && { signal }
       let token = await source.getToken(ask)
       // The event loop may have stood still since the source looked at the clock. 0 is a token for one use, at once.

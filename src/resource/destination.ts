@@ -28,15 +28,19 @@ export function destinationRules({ baseUrl, origins = [] }: Destination, subject
   return {
     baseUrl: base,
     assertAllowed(url) {
-      // Both, always: a blob URL has the origin of the page that made it.
+      // The declared origins are secure, but a blob URL has the origin of the page that made it, and any URL may name a user.
+      if (isHttp(url) && allowed.has(url.origin) && url.username === '' && url.password === '') return
       const insecurity = insecurityOf(url)
-      if (insecurity === undefined && allowed.has(url.origin)) return
       const expected = insecurity ?? `a URL of ${[...allowed].join(', ')}`
       throw new ConfigurationError(`${subject}: expected ${expected}, got ${redactedUrl(url)}`, {
         code: 'destination_refused',
       })
     },
   }
+}
+
+function isHttp({ protocol }: URL): boolean {
+  return protocol === 'https:' || protocol === 'http:'
 }
 
 function parseBase(baseUrl: string | URL, subject: string): URL {
