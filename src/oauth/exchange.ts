@@ -37,13 +37,13 @@ export function createExchange(
   authentication: ClientAuthentication,
   target: ExchangeTarget,
 ): Exchange {
-  let sent = { secrets: [] as readonly string[], isDated: false }
+  let sent = { body: new URLSearchParams(), headers: new Headers() }
   let answer: BackChannelAnswer | undefined
   return {
     // biome-ignore lint/complexity/useMaxParams: the protocol engine calls it so
     async authenticate(_as, _client, body, headers) {
       await applyAuthentication(client, authentication, { ...target, body, headers })
-      sent = { secrets: secretsOf(body, headers), isDated: body.has('client_assertion') }
+      sent = { body, headers }
     },
     async fetch(url, { method, headers, body }) {
       answer = await client.channel(url, { method, headers, body, signal: target.signal })
@@ -53,7 +53,8 @@ export function createExchange(
       if (answer === undefined) throw new TypeError('unreachable: the engine resolves after its fetch')
       return answer
     },
-    sent: () => sent,
+    // Looked for only when somebody has to be kept from seeing them.
+    sent: () => ({ secrets: secretsOf(sent.body, sent.headers), isDated: sent.body.has('client_assertion') }),
   }
 }
 

@@ -43,13 +43,13 @@ async function attempt(
   await oauth.genericTokenEndpointRequest(metadata.wire, engine, exchange.authenticate, grantType, parameters, options)
 
   const answer = exchange.answer()
-  const refused = { subject, clock, ...exchange.sent() }
   if (answer.status !== 200) {
     const json = readJsonAnswer(answer)
-    throw tokenEndpointError(answer, typeof json === 'string' ? undefined : json, refused)
+    const told = typeof json === 'string' ? undefined : json
+    throw tokenEndpointError(answer, told, { subject, clock, ...exchange.sent() })
   }
   const json = requireJsonAnswer(answer, subject)
-  if ('error' in json) throw tokenEndpointError(answer, json, refused)
+  if ('error' in json) throw tokenEndpointError(answer, json, { subject, clock, ...exchange.sent() })
   const { acceptsNarrowedScope, limits, telemetry } = client
   return tokenResponseFrom(json, metadata, {
     clientName,
