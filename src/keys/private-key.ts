@@ -48,14 +48,27 @@ export function examineKey(
   { alg, kid }: { readonly alg?: string | undefined; readonly kid?: string | undefined } = {},
 ): ExaminedKey {
   const { material, kind, rsaBits, ownAlg, ownKid } = look(key)
-  const chosen = alg ?? ownAlg ?? DEFAULT_ALG[kind]
-  const algorithm = ALGORITHMS.get(chosen)
-  if (algorithm === undefined) throw keyInvalid(`an algorithm out of ${[...ALGORITHMS.keys()].join(', ')}`, chosen)
-  if (algorithm.kind !== kind) throw keyInvalid(`a ${algorithm.kind} key for ${chosen}`, `a ${kind} key`)
+  return { material, alg: chooseAlg({ kind, rsaBits }, alg ?? ownAlg), kid: kid ?? ownKid }
+}
+
+/**
+ * The algorithm that a key of some kind signs with.
+ *
+ * @throws ConfigurationError with code `key_invalid` when the key does not fit the algorithm or is too short.
+ */
+export function chooseAlg(
+  { kind, rsaBits }: { readonly kind: KeyKind; readonly rsaBits?: number | undefined },
+  wanted?: string | undefined,
+): string {
+  const alg = wanted ?? DEFAULT_ALG[kind]
+  if (!Object.hasOwn(DEFAULT_ALG, kind)) throw keyInvalid('an RSA, P-256, P-384, P-521 or Ed25519 key', 'another one')
+  const algorithm = ALGORITHMS.get(alg)
+  if (algorithm === undefined) throw keyInvalid(`an algorithm out of ${[...ALGORITHMS.keys()].join(', ')}`, alg)
+  if (algorithm.kind !== kind) throw keyInvalid(`a ${algorithm.kind} key for ${alg}`, `a ${kind} key`)
   if (rsaBits !== undefined && rsaBits < MIN_RSA_BITS) {
     throw keyInvalid(`an RSA key of at least ${MIN_RSA_BITS} bits`, `one of ${rsaBits} bits`)
   }
-  return { material, alg: chosen, kid: kid ?? ownKid }
+  return alg
 }
 
 interface Look {

@@ -14,6 +14,8 @@ export interface House {
   readonly packages: Readonly<Record<string, readonly string[]>>
   /** Packages that only adapters import, one each. */
   readonly peers: readonly string[]
+  /** Adapters that may import more than one. */
+  readonly manyPeers: readonly string[]
 }
 
 /** Where a file of `src/` lives in the house: the longest folder of the plan that it lies in. */

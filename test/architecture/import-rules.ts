@@ -72,7 +72,7 @@ export function peerFaults(house: House, files: Files): readonly string[] {
     }
   }
   return [...peers]
-    .filter(([, names]) => names.size > 1)
+    .filter(([folder, names]) => names.size > 1 && !house.manyPeers.includes(folder))
     .map(([folder, names]) => `src/${folder} imports ${names.size} peers: ${[...names].sort().join(', ')}`)
 }
 

@@ -22,6 +22,7 @@ const plan: House = {
   adapterFloor: 5,
   packages: { oauth4webapi: ['oauth'], jose: ['keys'], 'lru-cache': ['source', 'client'] },
   peers: ['undici', 'ioredis'],
+  manyPeers: [],
 }
 
 describe('the rules of the house', () => {

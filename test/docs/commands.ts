@@ -58,6 +58,7 @@ function scriptFault(name: string): string | undefined {
     commandsOf(script).map((command) => {
       const [program = '', ...rest] = words(command)
       if (program === 'npm') return rest[0] === 'run' ? scriptFault(rest[1] ?? '') : undefined
+      if (program === 'sh') return missing(rest[0] ?? '')
       return program === 'node' ? undefined : missing(`node_modules/.bin/${program}`)
     }),
   )

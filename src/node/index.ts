@@ -1,0 +1,1 @@
+export { type NodeKey, type NodeSignerOptions, nodeSigner } from './node-signer.ts'
