@@ -20,8 +20,11 @@ export {
 export type { KeyOptions, PrivateKey, Signer } from './keys/index.ts'
 export {
   type AssertionOptions,
+  type AuthenticationAnswer,
+  type AuthenticationAttempt,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
+  type ClientCertificate,
   type ClientIdentity,
   type ClientSecretBasicOptions,
   type ClientSecretJwtOptions,
@@ -33,7 +36,9 @@ export {
   none,
   type PrivateKeyJwtOptions,
   privateKeyJwt,
+  selfSignedTlsClientAuth,
   type TokenEndpointDraft,
+  tlsClientAuth,
 } from './oauth/index.ts'
 export {
   type Attempt,

@@ -32,11 +32,14 @@ export function createTokenManager<const Clients extends ClientDefinitions>(
   options: TokenManagerOptions<Clients>,
 ): TokenManager<Clients> {
   const tokens = createMachineTokens(options)
+  // As they are now: what is changed after this check must not reach a server.
+  const certificates = new Map(Object.entries(options.clients).map(([name, { certificate }]) => [name, certificate]))
   return {
     ...tokens,
     fetch(name, destination, request) {
       const authorizer = tokens.authorizer(name, destination, request)
-      return authorizedFetch(authorizer, destinationRules(destination, `client "${name}"`))
+      const { baseUrl } = destinationRules(destination, `client "${name}"`)
+      return authorizedFetch(authorizer, { baseUrl, certificate: certificates.get(name) })
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { ClientAuthentication, Fetch, TokenLifetimeLimits } from '../oauth/index.ts'
+import type { ClientAuthentication, ClientCertificate, Fetch, TokenLifetimeLimits } from '../oauth/index.ts'
 import type { RenewalWindows } from '../source/index.ts'
 
 /** When tokens are renewed, and how long they are taken to live where the server leaves that open. All in milliseconds. */
@@ -23,8 +23,13 @@ export interface ClientDefinition {
   readonly resource?: string | readonly string[] | undefined
   /** Further parameters of every token request; reserved names are refused. */
   readonly parameters?: Readonly<Record<string, string>> | undefined
-  /** Back-channel requests of this client only: proxy, private CA, mTLS. */
+  /** Back-channel requests of this client only: proxy, private CA. */
   readonly fetch?: Fetch | undefined
+  /**
+   * The client certificate of this client's connections, to its server and to APIs (RFC 8705): its tokens are bound to it. Stands in place
+   * of `fetch`.
+   */
+  readonly certificate?: ClientCertificate | undefined
   /** When this client's tokens are renewed, instead of what the manager says. */
   readonly lifetime?: LifetimeOptions | undefined
   /**

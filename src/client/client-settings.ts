@@ -19,6 +19,7 @@ const OPTIONS: readonly (keyof ClientDefinition)[] = [
   'resource',
   'parameters',
   'fetch',
+  'certificate',
   'lifetime',
   'acceptNarrowedScope',
 ]
@@ -53,7 +54,21 @@ export function checkClient(name: string, definition: ClientDefinition): ServerL
     throw optionInvalid(subject, `acceptNarrowedScope to be a boolean, got ${describe(acceptNarrowedScope)}`)
   }
   checkLifetime(subject, lifetime)
+  checkCertificate(subject, definition)
   return locateServer(subject, definition)
+}
+
+/** A certificate has its own connections, and an authentication that rests on one needs it. */
+function checkCertificate(subject: string, { certificate, authentication, fetch }: ClientDefinition): void {
+  if (certificate === undefined) {
+    if (!authentication.needsCertificate) return
+    throw optionInvalid(subject, `a certificate for ${authentication.method}, got none`)
+  }
+  const { thumbprint, fetch: ownFetch } = Object(certificate) as Record<string, unknown>
+  if (typeof thumbprint !== 'string' || typeof ownFetch !== 'function') {
+    throw optionInvalid(subject, `certificate such as clientCertificate(files), got ${describe(certificate)}`)
+  }
+  if (fetch !== undefined) throw optionInvalid(subject, 'certificate or fetch, got both')
 }
 
 /** Refuses unknown names and odd numbers in lifetime options. */

@@ -67,7 +67,9 @@ export function shapeOf({ scope, resource, parameters, partition }: EffectiveReq
 
 /** Names a token for everybody who shares a store, and tells nothing about it. */
 export function storeKey(definition: ClientDefinition, shape: string): Promise<string> {
-  const { issuer = null, tokenEndpoint = null, clientId, acceptNarrowedScope = false } = definition
+  const { issuer = null, tokenEndpoint = null, clientId, acceptNarrowedScope = false, certificate } = definition
   // A narrowed token that one manager accepts must not reach another that does not.
-  return sha256(canonicalText([1, issuer, tokenEndpoint, clientId, 'client_credentials', acceptNarrowedScope, shape]))
+  const bound = certificate === undefined ? [] : [certificate.thumbprint]
+  const grant = [clientId, 'client_credentials', acceptNarrowedScope]
+  return sha256(canonicalText([1, issuer, tokenEndpoint, ...grant, shape, ...bound]))
 }

@@ -33,16 +33,19 @@ export class MachineClient {
   readonly #ownSlot: TokenSlot
   readonly #ownSource: TokenSource
   #epoch = 0
+  /** Of the certificate that the tokens in memory are bound to. */
+  #boundTo: string | undefined
   /** Sources of requests that carry more than their shape tells, by the request itself. */
   readonly #sourcesByRequest = new WeakMap<TokenRequest, { readonly shape: string; readonly source: TokenSource }>()
 
   constructor(options: MachineClientOptions) {
     this.#options = options
+    this.#boundTo = options.definition.certificate?.thumbprint
     this.#prefix = canonicalText([options.oauth.clientName])
     const own = this.#read()
     this.#ownShape = shapeOf(own)
     this.#ownSlot = new TokenSlot(options.env)
-    this.#ownSource = this.#observed(new SlotSource(this.#ownSlot, this.#grant(own, this.#ownShape)))
+    this.#ownSource = this.#observed(this.#bound(new SlotSource(this.#ownSlot, this.#grant(own, this.#ownShape))))
   }
 
   /** The same request always has the same source, while there is room for it. */
@@ -151,14 +154,15 @@ export class MachineClient {
 
   #requestSource(request: EffectiveRequest): TokenSource {
     const shape = shapeOf(request)
-    return this.#observed({
+    const source: TokenSource = {
       getToken: (options) => {
         // Looked up for every call: a slot that was pushed out must not live on here, unknown to `delete`.
         const slot = this.#slot(shape)
         const fresh = options === undefined ? slot.fresh() : undefined
         return fresh ?? slot.get(this.#grant(request, shape), options, request.clientAssertion)
       },
-    })
+    }
+    return this.#observed(this.#bound(source))
   }
 
   #grant(request: EffectiveRequest, shape: string): TokenSource {
@@ -172,6 +176,25 @@ export class MachineClient {
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {
     const { service, definition } = this.#options
     return authenticationFor({ request: original, service, own: definition.authentication })
+  }
+
+  /** A certificate that was replaced leaves its tokens behind. */
+  #bound(source: TokenSource): TokenSource {
+    const { certificate } = this.#options.definition
+    if (certificate === undefined) return source
+    return {
+      getToken: (options) => {
+        if (certificate.thumbprint !== this.#boundTo) this.#forgetHere()
+        this.#boundTo = certificate.thumbprint
+        return source.getToken(options)
+      },
+    }
+  }
+
+  #forgetHere(): void {
+    const { slots } = this.#options
+    this.#ownSlot.forget()
+    for (const [key, slot] of slots) if (key.startsWith(this.#prefix)) slot.forget()
   }
 
   #observed(source: TokenSource): TokenSource {

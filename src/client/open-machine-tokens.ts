@@ -2,11 +2,13 @@ import { LRUCache } from 'lru-cache'
 import {
   configuredServer,
   createBackChannel,
+  createServerTime,
   discoveredServer,
   type Fetch,
   guardedChannel,
   LIFETIME_LIMITS,
   type OAuthClient,
+  watchCertificate,
 } from '../oauth/index.ts'
 import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
 import { tolerantStore } from '../store/index.ts'
@@ -59,6 +61,7 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
       ...serverOf(location, definition),
       clock,
       telemetry,
+      certificate: definition.certificate && watchCertificate(definition.certificate, { clientName, clock, telemetry }),
       limits: {
         assumedMs: lifetime.assumedMs ?? LIFETIME_LIMITS.assumedMs,
         maximumMs: lifetime.maximumMs ?? LIFETIME_LIMITS.maximumMs,
@@ -95,15 +98,17 @@ function once<T>(make: () => T): () => T {
   }
 }
 
-type ServerOf = (location: ServerLocation, client: ClientDefinition) => Pick<OAuthClient, 'server' | 'channel'>
+type Reached = Pick<OAuthClient, 'server' | 'channel' | 'serverTime'>
+type ServerOf = (location: ServerLocation, client: ClientDefinition) => Reached
 
 /** Clients of one server that reach it in the same way share its metadata and its circuit breaker. */
 function sharedServers(options: TokenManagerOptions<ClientDefinitions>): ServerOf {
   const { clock = systemClock, telemetry } = options
-  const byFetch = new Map<Fetch | undefined, Map<string, Pick<OAuthClient, 'server' | 'channel'>>>()
+  const byFetch = new Map<Fetch | undefined, Map<string, Reached>>()
   return (location, client) => {
-    const fetch = client.fetch ?? options.fetch
-    const known = byFetch.get(fetch) ?? new Map<string, Pick<OAuthClient, 'server' | 'channel'>>()
+    // The connections of one certificate are nobody else's.
+    const fetch = client.certificate?.fetch ?? client.fetch ?? options.fetch
+    const known = byFetch.get(fetch) ?? new Map<string, Reached>()
     byFetch.set(fetch, known)
     const name =
       location.kind === 'discovered'
@@ -113,12 +118,13 @@ function sharedServers(options: TokenManagerOptions<ClientDefinitions>): ServerO
     known.set(name, reached)
     return reached
 
-    function reach(where: ServerLocation): Pick<OAuthClient, 'server' | 'channel'> {
+    function reach(where: ServerLocation): Reached {
       const isDiscovered = where.kind === 'discovered'
       const server = isDiscovered ? where.issuer : (where.metadata.issuer ?? where.metadata.tokenEndpoint.origin)
       const channel = guardedChannel(createBackChannel({ fetch, clock }), { name: server, clock })
       return {
         channel,
+        serverTime: createServerTime(clock),
         server: isDiscovered
           ? discoveredServer(where.issuer, { channel, clock, telemetry })
           : configuredServer(where.metadata),

@@ -1,3 +1,4 @@
+import type { ClientCertificate } from '../oauth/index.ts'
 import type { Attempt, RequestAuthorizer, RequestTarget, ResponseHead } from '../resource/index.ts'
 import { ConfigurationError } from '../token/index.ts'
 import { parseUrl, readCapped } from '../util/index.ts'
@@ -23,6 +24,8 @@ export interface AuthorizedFetchOptions {
   readonly baseUrl?: URL | undefined
   /** Sends the requests. Default: the global `fetch` at the time of the call. */
   readonly fetch?: typeof globalThis.fetch | undefined
+  /** Its connections carry the requests to the declared origins, in place of `fetch`: tokens may be bound to it (RFC 8705 section 3). */
+  readonly certificate?: ClientCertificate | undefined
 }
 
 /** One request on its way, over tries and redirects. */
@@ -46,15 +49,17 @@ const DRAINED_BYTES = 64 * 1024
  * `redirect_refused` for a redirect that cannot be followed safely.
  */
 export function authorizedFetch(authorizer: RequestAuthorizer, options: AuthorizedFetchOptions = {}): AuthorizedFetch {
-  const { baseUrl } = options
-  const send: Send = (call, added) => dispatch(options.fetch ?? globalThis.fetch, call, added)
+  const { baseUrl, certificate } = options
+  const abroad: Send = (call, added) => dispatch(options.fetch ?? globalThis.fetch, call, added)
+  const send: Send = certificate === undefined ? abroad : (call, added) => dispatch(certificate.fetch, call, added)
+  const start = (call: Call): Promise<Attempt> => authorizer.begin(targetOf(call, certificate?.thumbprint))
   return async (input, init) => {
     const request = typeof input === 'object' && 'headers' in input ? input : undefined
     const call = request === undefined ? readCall(input, init, baseUrl) : await readRequest(request, init, baseUrl)
-    const attempt = await authorizer.begin(targetOf(call))
+    const attempt = await start(call)
     const tried = await sendWithRetry(call, attempt, send)
     const isFinal = !isRedirect(tried.response) || (call.init.redirect ?? 'follow') !== 'follow'
-    return isFinal ? tried.response : follow({ call, ...tried }, authorizer, send)
+    return isFinal ? tried.response : follow({ call, ...tried }, { start, send, abroad })
   }
 }
 
@@ -85,8 +90,8 @@ async function readRequest(
   return { ...call, body, init: initOf(request, call.init) }
 }
 
-function targetOf({ url, method, headers, init: { signal } }: Call): RequestTarget {
-  return { url, method, headers, signal: signal ?? undefined }
+function targetOf({ url, method, headers, init: { signal } }: Call, certificateThumbprint?: string): RequestTarget {
+  return { url, method, headers, signal: signal ?? undefined, certificateThumbprint }
 }
 
 /** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */
@@ -151,8 +156,16 @@ interface Followed {
   readonly hasRetried: boolean
 }
 
-async function follow(start: Followed, authorizer: RequestAuthorizer, send: Send): Promise<Response> {
-  let { call, response, hasRetried } = start
+/** How requests leave, to the declared origins and beyond. */
+interface Ways {
+  readonly start: (call: Call) => Promise<Attempt>
+  readonly send: Send
+  /** Without the certificate: a foreign origin has no business with it. */
+  readonly abroad: Send
+}
+
+async function follow(tried: Followed, { start, send, abroad }: Ways): Promise<Response> {
+  let { call, response, hasRetried } = tried
   let isTrusted = true
   for (let hops = 0; ; hops++) {
     const redirect = redirectOf(response, call)
@@ -163,10 +176,10 @@ async function follow(start: Followed, authorizer: RequestAuthorizer, send: Send
     // A chain that has once left the origin never gets the token back.
     isTrusted &&= redirect.isSameOrigin
     if (!isTrusted) {
-      response = await send(call, {})
+      response = await abroad(call, {})
       continue
     }
-    const attempt = await authorizer.begin(targetOf(call))
+    const attempt = await start(call)
     if (hasRetried) response = await send(call, attempt.headers)
     else ({ response, hasRetried } = await sendWithRetry(call, attempt, send))
   }

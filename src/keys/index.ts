@@ -1,5 +1,17 @@
 export type { KeyKind } from './algorithms.ts'
+export { type JwksHandler, type JwksHandlerOptions, jwksHandler } from './jwks-handler.ts'
 export { signJwt } from './jwt.ts'
+export {
+  isKeyRing,
+  type JsonWebKeySet,
+  type KeyRing,
+  type KeyRingOptions,
+  keyRing,
+  type RingKey,
+  type RingKeys,
+  ringKeysOf,
+} from './key-ring.ts'
 export { type CryptoKeyPair, chooseAlg, type JsonWebKey, type KeyObjectLike, type PrivateKey } from './private-key.ts'
+export { jwkThumbprint, publicJwkOf } from './public-jwk.ts'
 export { isSigner, type Signer } from './signer.ts'
 export { type KeyOptions, type PreparedKey, prepareKey, signerFrom } from './signer-from.ts'

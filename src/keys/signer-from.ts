@@ -15,6 +15,7 @@ export interface KeyOptions {
 /** A key that has been checked and is made ready when it is first used. */
 export interface PreparedKey {
   readonly alg: string
+  readonly kid: string | undefined
   load(): Promise<Signer>
 }
 
@@ -31,12 +32,13 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
     }
     const signer: Signer =
       kid === key.kid ? key : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => key.sign(...input) }
-    return { alg, load: async () => signer }
+    return { alg, kid, load: async () => signer }
   }
   const examined = examineKey(key, options)
   let signer: Promise<Signer> | undefined
   return {
     alg: examined.alg,
+    kid: examined.kid,
     load() {
       signer ??= importKey(examined)
       return signer

@@ -1,13 +1,23 @@
 import * as oauth from 'oauth4webapi'
 import { ConfigurationError, isEvertokenError } from '../token/index.ts'
 import { type BackChannelAnswer, toResponse } from './back-channel.ts'
-import type { ClientAuthentication } from './client-authentication/index.ts'
+import type { AuthenticationAttempt, ClientAuthentication } from './client-authentication/index.ts'
+import { requireJsonAnswer } from './json-answer.ts'
 import type { OAuthClient } from './oauth-client.ts'
 import { secretsOf } from './redaction.ts'
 import type { ServerMetadata } from './server-metadata.ts'
+import type { TimedAnswer } from './server-time.ts'
 
-/** What the protocol engine calls to send a request that it has drafted. */
-type EngineFetch = (url: string, init: EngineRequest) => Promise<Response>
+/** What the protocol engine is given, to send a request that it has drafted. */
+export interface Engine {
+  readonly authenticate: (as: unknown, client: unknown, body: URLSearchParams, headers: Headers) => Promise<void>
+  readonly options: {
+    readonly signal: AbortSignal
+    readonly headers: Record<string, string>
+    readonly [oauth.allowInsecureRequests]: true
+    readonly [oauth.customFetch]: (url: string, init: EngineRequest) => Promise<Response>
+  }
+}
 
 interface EngineRequest {
   readonly method: string
@@ -16,16 +26,22 @@ interface EngineRequest {
 }
 
 /** One authenticated request, for the protocol engine to fill and send, and for us to keep the answer of. */
-export interface Exchange {
-  readonly authenticate: (as: unknown, client: unknown, body: URLSearchParams, headers: Headers) => Promise<void>
-  readonly fetch: EngineFetch
-  readonly answer: () => BackChannelAnswer
+export interface Exchange extends Engine {
+  readonly answer: () => ExchangedAnswer
+  /** What knows how to try again, if anything does. */
+  readonly attempt: () => AuthenticationAttempt | undefined
   /** What a refusal has to know of the request: its secrets, and whether it proved itself with something that carries dates. */
   readonly sent: () => { readonly secrets: readonly string[]; readonly isDated: boolean }
 }
 
+/** An answer, and what it was got with. */
+export interface ExchangedAnswer extends BackChannelAnswer, TimedAnswer {
+  /** Of the certificate that the connection was made with. */
+  readonly certificateThumbprint: string | undefined
+}
+
 /** Where an exchange goes, and how it ends. */
-interface ExchangeTarget {
+export interface ExchangeTarget {
   readonly url: URL
   readonly metadata: ServerMetadata
   readonly signal: AbortSignal
@@ -37,37 +53,56 @@ export function createExchange(
   authentication: ClientAuthentication,
   target: ExchangeTarget,
 ): Exchange {
+  const { signal } = target
   let sent = { body: new URLSearchParams(), headers: new Headers() }
-  let answer: BackChannelAnswer | undefined
+  let answer: ExchangedAnswer | undefined
+  let attempt: AuthenticationAttempt | undefined
   return {
     // biome-ignore lint/complexity/useMaxParams: the protocol engine calls it so
     async authenticate(_as, _client, body, headers) {
-      await applyAuthentication(client, authentication, { ...target, body, headers })
+      attempt = await applyAuthentication(client, authentication, { ...target, body, headers })
       sent = { body, headers }
     },
-    async fetch(url, { method, headers, body }) {
-      answer = await client.channel(url, { method, headers, body, signal: target.signal })
-      return toResponse(answer)
+    options: {
+      signal,
+      headers: { 'user-agent': 'evertoken' },
+      // Whether http is allowed was decided where the endpoint became known.
+      [oauth.allowInsecureRequests]: true,
+      [oauth.customFetch]: async (url, { method, headers, body }) => {
+        const sentWallTime = client.clock.wallTime()
+        // Read with nothing between it and the choice of the connection.
+        const certificateThumbprint = client.certificate?.thumbprint
+        const received = await client.channel(url, { method, headers, body, signal })
+        answer = { ...received, certificateThumbprint, sentWallTime, receivedWallTime: client.clock.wallTime() }
+        return toResponse(answer)
+      },
     },
     answer() {
       if (answer === undefined) throw new TypeError('unreachable: the engine resolves after its fetch')
       return answer
     },
+    attempt: () => attempt,
     // Looked for only when somebody has to be kept from seeing them.
-    sent: () => ({ secrets: secretsOf(sent.body, sent.headers), isDated: sent.body.has('client_assertion') }),
+    sent: () => ({ secrets: secretsOf(sent.body, sent.headers), isDated: isDated(sent.body, sent.headers) }),
   }
+}
+
+function isDated(body: URLSearchParams, headers: Headers): boolean {
+  return body.has('client_assertion') || headers.has('oauth-client-attestation-pop')
 }
 
 /** Whatever goes wrong in code that is not ours becomes a typed error; an abort stays what it is. */
 async function applyAuthentication(
-  { clientName, clientId, clock }: OAuthClient,
+  client: OAuthClient,
   authentication: ClientAuthentication,
   { metadata, signal, ...draft }: ExchangeTarget & { readonly body: URLSearchParams; readonly headers: Headers },
-): Promise<void> {
-  const { issuer, tokenEndpoint, assertionAlgs } = metadata
-  const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs }
+): Promise<AuthenticationAttempt | undefined> {
+  const { clientName, clientId, serverTime } = client
+  const { issuer, tokenEndpoint, assertionAlgs, challengeEndpoint } = metadata
+  const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs, challengeEndpoint }
+  const ask = (url: URL): Promise<Readonly<Record<string, unknown>>> => askOf(client, url, signal)
   try {
-    await authentication.apply(draft, identity, { signal, clock })
+    return (await authentication.apply(draft, identity, { signal, clock: serverTime.clock, ask })) ?? undefined
   } catch (cause) {
     if (signal.aborted) throw signal.reason
     if (isEvertokenError(cause)) throw cause
@@ -78,20 +113,12 @@ async function applyAuthentication(
   }
 }
 
-/** What the protocol engine has to know to send through an exchange. */
-export function engineOptions({ fetch }: Exchange, signal: AbortSignal): EngineOptions {
-  return {
-    signal,
-    headers: { 'user-agent': 'evertoken' },
-    // Whether http is allowed was decided where the endpoint became known.
-    [oauth.allowInsecureRequests]: true,
-    [oauth.customFetch]: fetch,
-  }
-}
-
-interface EngineOptions {
-  readonly signal: AbortSignal
-  readonly headers: Record<string, string>
-  readonly [oauth.allowInsecureRequests]: true
-  readonly [oauth.customFetch]: EngineFetch
+async function askOf(
+  { channel, clientName }: OAuthClient,
+  url: URL,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, unknown>>> {
+  const headers = { accept: 'application/json', 'user-agent': 'evertoken' }
+  const answer = await channel(url.href, { method: 'POST', headers, signal })
+  return requireJsonAnswer(answer, `client "${clientName}", ${url.pathname}`)
 }

@@ -2,10 +2,13 @@ export { type AuthorizationServer, configuredServer, discoveredServer } from './
 export { type BackChannel, createBackChannel, type Fetch } from './back-channel.ts'
 export {
   type AssertionOptions,
+  type AuthenticationAnswer,
+  type AuthenticationAttempt,
   addAssertion,
   assertClientAssertion,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
+  type ClientCertificate,
   type ClientIdentity,
   type ClientSecretBasicOptions,
   type ClientSecretJwtOptions,
@@ -17,7 +20,9 @@ export {
   none,
   type PrivateKeyJwtOptions,
   privateKeyJwt,
+  selfSignedTlsClientAuth,
   type TokenEndpointDraft,
+  tlsClientAuth,
 } from './client-authentication/index.ts'
 export { requestToken, revokeToken } from './endpoints.ts'
 export { guardedChannel } from './guarded-channel.ts'
@@ -26,6 +31,8 @@ export { assertEndpoint, assertParameters, assertResource, assertScope } from '.
 export { presentable, secretForms } from './redaction.ts'
 export type { RevocationRequest } from './revocation.ts'
 export { configuredMetadata, type ServerMetadata } from './server-metadata.ts'
+export { createServerTime, type ServerTime } from './server-time.ts'
 export type { TokenEndpointRequest } from './token-endpoint.ts'
 export { LIFETIME_LIMITS, type TokenLifetimeLimits } from './token-lifetime.ts'
 export type { TokenResponse } from './token-response.ts'
+export { watchCertificate } from './watched-certificate.ts'

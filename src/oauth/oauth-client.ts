@@ -2,7 +2,9 @@ import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
 import type { BackChannel } from './back-channel.ts'
+import type { ServerTime } from './server-time.ts'
 import type { TokenLifetimeLimits } from './token-lifetime.ts'
+import type { WatchedCertificate } from './watched-certificate.ts'
 
 /** One client at one authorization server, with all that its requests need. */
 export interface OAuthClient {
@@ -11,6 +13,9 @@ export interface OAuthClient {
   readonly server: AuthorizationServer
   readonly channel: BackChannel
   readonly clock: Clock
+  readonly serverTime: ServerTime
+  /** Presented on the connections of {@link channel} (RFC 8705). */
+  readonly certificate?: WatchedCertificate | undefined
   readonly telemetry: Telemetry
   readonly limits: TokenLifetimeLimits
   /** Take a token whose scope is less than what was asked for. */

@@ -10,6 +10,8 @@ const PUBLIC_PARAMETERS: ReadonlySet<string> = new Set([
   'client_assertion_type',
   'token_type_hint',
 ])
+/** Headers that prove something beside `Authorization`. */
+const PROOF_HEADERS = ['oauth-client-attestation', 'oauth-client-attestation-pop']
 /** Shorter texts would blot out ordinary words. */
 const MIN_SECRET_LENGTH = 4
 /** A server that cuts what it quotes still shows no more of a secret than this. */
@@ -21,6 +23,7 @@ const REDACTED = '[redacted]'
 export function secretsOf(body: URLSearchParams, headers: Headers): readonly string[] {
   const secrets: string[] = []
   for (const [name, value] of body) if (!PUBLIC_PARAMETERS.has(name)) secrets.push(value)
+  for (const name of PROOF_HEADERS) secrets.push(headers.get(name) ?? '')
   const credentials = headers.get('authorization')?.replace(/^\S+ /, '')
   if (credentials !== undefined) secrets.push(credentials, ...basicPassword(credentials))
   return secretForms(secrets)

@@ -1,10 +1,9 @@
 import * as oauth from 'oauth4webapi'
 import { ConfigurationError } from '../token/index.ts'
+import { sendAuthenticated } from './authenticated-exchange.ts'
 import type { ClientAuthentication } from './client-authentication/index.ts'
-import { createExchange, engineOptions } from './exchange.ts'
-import { readJsonAnswer } from './json-answer.ts'
+import { endpointsFor } from './mtls-endpoints.ts'
 import type { OAuthClient } from './oauth-client.ts'
-import { tokenEndpointError } from './token-error.ts'
 
 /** A token to revoke, and how the client proves itself. */
 export interface RevocationRequest {
@@ -22,23 +21,26 @@ export interface RevocationRequest {
  * TokenEndpointError when it refuses; TransportError when no answer comes.
  */
 export async function revokeToken(client: OAuthClient, request: RevocationRequest): Promise<void> {
-  const { clientName, clientId, clock } = client
+  const { clientName, clientId } = client
   const { token, tokenTypeHint, authentication, signal } = request
-  const metadata = await client.server.metadata()
-  const url = metadata.revocationEndpoint
+  const metadata = endpointsFor(client, await client.server.metadata())
+  const { wire, revocationEndpoint: url } = metadata
   if (url === undefined) {
     throw new ConfigurationError(`client "${clientName}": expected a server with a revocation endpoint, got none`, {
       code: 'revocation_unsupported',
     })
   }
-  const exchange = createExchange(client, authentication, { url, metadata, signal })
-  await oauth.revocationRequest(metadata.wire, { client_id: clientId }, exchange.authenticate, token, {
-    ...engineOptions(exchange, signal),
-    additionalParameters: { token_type_hint: tokenTypeHint },
+  const { accepted } = await sendAuthenticated(client, {
+    subject: `client "${clientName}", revocation`,
+    authentication,
+    url,
+    metadata,
+    signal,
+    send: ({ authenticate, options }) =>
+      oauth.revocationRequest(wire, { client_id: clientId }, authenticate, token, {
+        ...options,
+        additionalParameters: { token_type_hint: tokenTypeHint },
+      }),
   })
-  const answer = exchange.answer()
-  if (answer.status === 200) return
-  const json = readJsonAnswer(answer)
-  const refused = { subject: `client "${clientName}", revocation`, clock, ...exchange.sent() }
-  throw tokenEndpointError(answer, typeof json === 'string' ? undefined : json, refused)
+  accepted()
 }

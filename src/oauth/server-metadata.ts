@@ -9,10 +9,20 @@ export interface ServerMetadata {
   readonly issuer: string | undefined
   readonly tokenEndpoint: URL
   readonly revocationEndpoint?: URL | undefined
+  /** Where the server hands out challenges for attestations, `challenge_endpoint`. */
+  readonly challengeEndpoint?: URL | undefined
+  /** Endpoints for connections with a client certificate, `mtls_endpoint_aliases` (RFC 8705 section 5). */
+  readonly mtlsEndpointAliases?: EndpointAliases | undefined
   /** `token_endpoint_auth_signing_alg_values_supported`. */
   readonly assertionAlgs?: readonly string[] | undefined
   /** The same, in the form that the protocol engine takes. */
   readonly wire: oauth.AuthorizationServer
+}
+
+/** The endpoints that `mtls_endpoint_aliases` names, out of those that are used here. */
+export interface EndpointAliases {
+  readonly tokenEndpoint: URL | undefined
+  readonly revocationEndpoint: URL | undefined
 }
 
 /** Metadata of a server that is configured by hand. */
@@ -34,12 +44,13 @@ export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer
   }
   const algs = document.token_endpoint_auth_signing_alg_values_supported
   const tokenEndpoint = endpoint(document, issuer, 'token_endpoint')
-  const revocationEndpoint =
-    document.revocation_endpoint === undefined ? undefined : endpoint(document, issuer, 'revocation_endpoint')
+  const revocationEndpoint = optional(document, issuer, 'revocation_endpoint')
   return {
     issuer,
     tokenEndpoint,
     revocationEndpoint,
+    challengeEndpoint: optional(document, issuer, 'challenge_endpoint'),
+    mtlsEndpointAliases: aliases(document.mtls_endpoint_aliases, issuer),
     assertionAlgs: Array.isArray(algs) ? algs.filter((alg) => typeof alg === 'string') : undefined,
     wire: {
       issuer,
@@ -47,6 +58,19 @@ export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer
       ...(revocationEndpoint !== undefined && { revocation_endpoint: revocationEndpoint.href }),
     },
   }
+}
+
+function aliases(document: unknown, issuer: string): EndpointAliases | undefined {
+  if (typeof document !== 'object' || document === null) return undefined
+  const named = document as Readonly<Record<string, unknown>>
+  return {
+    tokenEndpoint: optional(named, issuer, 'token_endpoint'),
+    revocationEndpoint: optional(named, issuer, 'revocation_endpoint'),
+  }
+}
+
+function optional(document: Readonly<Record<string, unknown>>, issuer: string, name: string): URL | undefined {
+  return document[name] === undefined ? undefined : endpoint(document, issuer, name)
 }
 
 function endpoint(document: Readonly<Record<string, unknown>>, issuer: string, name: string): URL {

@@ -1,10 +1,10 @@
 import * as oauth from 'oauth4webapi'
 import { observe } from '../telemetry/index.ts'
+import { sendAuthenticated } from './authenticated-exchange.ts'
 import type { ClientAuthentication } from './client-authentication/index.ts'
-import { createExchange, engineOptions } from './exchange.ts'
-import { readJsonAnswer, requireJsonAnswer } from './json-answer.ts'
+import { requireJsonAnswer } from './json-answer.ts'
+import { endpointsFor } from './mtls-endpoints.ts'
 import type { OAuthClient } from './oauth-client.ts'
-import { tokenEndpointError } from './token-error.ts'
 import { type TokenResponse, tokenResponseFrom } from './token-response.ts'
 
 /** What is asked of the token endpoint (RFC 6749 section 3.2), and how the client proves itself. */
@@ -29,35 +29,34 @@ export function requestToken(client: OAuthClient, request: TokenEndpointRequest)
   return observe(telemetry, { name: 'token.request', client: clientName, grantType }, () => attempt(client, request))
 }
 
-async function attempt(
-  client: OAuthClient,
-  { grantType, parameters, scope, authentication, signal }: TokenEndpointRequest,
-): Promise<TokenResponse> {
-  const { clientName, clientId, clock } = client
+async function attempt(client: OAuthClient, request: TokenEndpointRequest): Promise<TokenResponse> {
+  const { clientName, clientId, acceptsNarrowedScope, limits, telemetry } = client
+  const { grantType, parameters, scope, authentication, signal } = request
   const subject = `client "${clientName}"`
-  const metadata = await client.server.metadata()
-  const exchange = createExchange(client, authentication, { url: metadata.tokenEndpoint, metadata, signal })
-
+  const metadata = endpointsFor(client, await client.server.metadata())
+  const { wire, tokenEndpoint: url } = metadata
   const engine = { client_id: clientId }
-  const options = engineOptions(exchange, signal)
-  await oauth.genericTokenEndpointRequest(metadata.wire, engine, exchange.authenticate, grantType, parameters, options)
-
-  const answer = exchange.answer()
-  if (answer.status !== 200) {
-    const json = readJsonAnswer(answer)
-    const told = typeof json === 'string' ? undefined : json
-    throw tokenEndpointError(answer, told, { subject, clock, ...exchange.sent() })
-  }
+  const { answer, refusal, accepted } = await sendAuthenticated(client, {
+    subject,
+    authentication,
+    url,
+    metadata,
+    signal,
+    send: ({ authenticate, options }) =>
+      oauth.genericTokenEndpointRequest(wire, engine, authenticate, grantType, parameters, options),
+  })
   const json = requireJsonAnswer(answer, subject)
-  if ('error' in json) throw tokenEndpointError(answer, json, { subject, clock, ...exchange.sent() })
-  const { acceptsNarrowedScope, limits, telemetry } = client
-  return tokenResponseFrom(json, metadata, {
+  if ('error' in json) throw refusal(json)
+  const response = await tokenResponseFrom(json, metadata, {
     clientName,
     clientId,
     scope,
     acceptsNarrowedScope,
     limits,
     sentAt: answer.sentAt,
+    certificateThumbprint: answer.certificateThumbprint,
     note: (event) => telemetry.note(event),
   })
+  accepted(response.token.expiresAt)
+  return response
 }

@@ -9,14 +9,16 @@ export interface RefusedRequest {
   readonly subject: string
   readonly secrets: readonly string[]
   readonly clock: Clock
-  /** Whether the request proved itself with something that carries dates. */
-  readonly isDated: boolean
+  /** How far the server's clock is ahead of this machine's, where the request proved itself with something that carries dates. */
+  readonly skewMs: number | undefined
+  /** What of that was not made up for when the proof was dated. */
+  readonly restMs: number | undefined
 }
 
 /** RFC 6749 section 5.2 and the codes that other grants add which ask for patience, not for change. */
 const PATIENCE: ReadonlySet<string> = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
 /** Errors that a server answers with when it finds an assertion too old or too new. */
-const DATED_REFUSALS: ReadonlySet<string> = new Set(['invalid_client', 'invalid_request', 'invalid_grant'])
+export const DATED_REFUSALS: ReadonlySet<string> = new Set(['invalid_client', 'invalid_request', 'invalid_grant'])
 /** Clocks that differ by less than this are not the reason: assertions are accepted around their time. */
 const SKEW_MS = 30_000
 /** A server's wish to be left alone is granted no longer than this. */
@@ -28,7 +30,7 @@ const MAX_CODE_LENGTH = 64
 export function tokenEndpointError(
   answer: BackChannelAnswer,
   json: Readonly<Record<string, unknown>> | undefined,
-  { subject, secrets, clock, isDated }: RefusedRequest,
+  { subject, secrets, clock, ...skew }: RefusedRequest,
 ): TokenEndpointError {
   const { status, headers } = answer
   const text = (member: string): string | undefined => {
@@ -37,13 +39,13 @@ export function tokenEndpointError(
   }
   const error = text('error')?.slice(0, MAX_CODE_LENGTH) ?? `http_${status}`
   const errorDescription = text('error_description')
-  const skewMs = isDated && DATED_REFUSALS.has(error) ? clockSkew(headers, clock) : undefined
+  const skewMs = DATED_REFUSALS.has(error) ? large(skew.skewMs) : undefined
   const isBusy = status === 429 || status === 408
   const retryable = isBusy || status >= 500 || PATIENCE.has(error)
   const told = errorDescription === undefined ? '' : `: ${errorDescription}`
   const skewed = skewMs === undefined ? '' : `; its clock is ${Math.round(skewMs / 1000)} s ahead of this machine's`
   return new TokenEndpointError(`${subject}: expected success, got ${error} (status ${status})${told}${skewed}`, {
-    code: codeFor({ error, status, retryable, isSkewed: skewMs !== undefined }),
+    code: codeFor({ error, status, retryable, isSkewed: skewMs !== undefined && large(skew.restMs) !== undefined }),
     error,
     errorDescription,
     errorUri: text('error_uri'),
@@ -69,11 +71,8 @@ function codeFor({ error, status, retryable, isSkewed }: Refusal): string {
   return 'request_refused'
 }
 
-/** `Date` minus this machine's clock, where the difference is large enough to matter. */
-function clockSkew(headers: Headers, clock: Clock): number | undefined {
-  const date = Date.parse(headers.get('date') ?? '')
-  const skewMs = date - clock.wallTime()
-  return Math.abs(skewMs) >= SKEW_MS ? skewMs : undefined
+function large(skewMs: number | undefined): number | undefined {
+  return skewMs !== undefined && Math.abs(skewMs) >= SKEW_MS ? skewMs : undefined
 }
 
 /** `Retry-After` (RFC 9110 section 10.2.3), seconds or a date, within limits; anything else is no answer. */

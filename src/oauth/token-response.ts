@@ -26,6 +26,8 @@ export interface TokenExpectation {
   readonly limits: TokenLifetimeLimits
   /** When the request left: lifetimes count from here. */
   readonly sentAt: number
+  /** Of the certificate that the token is bound to, as the connection was made with it (RFC 8705 section 3). */
+  readonly certificateThumbprint?: string | undefined
   readonly note: (event: TelemetryEvent) => void
 }
 
@@ -51,6 +53,7 @@ export async function tokenResponseFrom(
       tokenType: 'Bearer',
       expiresAt: lifetimeMs === undefined ? 0 : expected.sentAt + lifetimeMs,
       scope: grantedScope(wire.scope, expected),
+      certificateThumbprint: expected.certificateThumbprint,
     }),
     refreshToken: wire.refresh_token,
     idToken: wire.id_token,

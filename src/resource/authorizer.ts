@@ -10,6 +10,8 @@ export interface RequestTarget {
   readonly url: URL
   readonly headers?: Headers | undefined
   readonly signal?: AbortSignal | undefined
+  /** Of the client certificate that the transport presents, `x5t#S256` (RFC 8705 section 3.1). */
+  readonly certificateThumbprint?: string | undefined
 }
 
 /** One try of a protected resource request. */
@@ -47,15 +49,18 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
     async begin(target) {
       rules.assertAllowed(target.url)
       assertNoOtherToken(target)
-      const { signal } = target
+      const { signal, certificateThumbprint } = target
       const chosen = sourceFor(target)
       const source = 'then' in chosen ? await waitFor(Promise.resolve(chosen), signal) : chosen
       const ask = signal && { signal }
       let token = await source.getToken(ask)
       // The event loop may have stood still since the source looked at the clock. 0 is a token for one use, at once.
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
-      assertSendable(token)
-      return new TokenAttempt({ source, token, signal, telemetry, mayRenew: true })
+      // The certificate may have been replaced while the token was on its way.
+      const isLate = certificateThumbprint !== undefined && !isBoundTo(token, certificateThumbprint)
+      if (isLate) token = await source.getToken({ ...ask, rejected: token })
+      assertSendable(token, certificateThumbprint)
+      return new TokenAttempt({ source, token, signal, certificateThumbprint, telemetry, mayRenew: true })
     },
   }
 }
@@ -70,17 +75,28 @@ export function authorizerFrom(source: TokenSource, destination: Destination): R
 }
 
 /** A token that is bound to a key is worth nothing without a proof, and must not go out as if it were (RFC 9449 section 7.2). */
-function assertSendable({ tokenType, accessToken }: AccessToken): void {
+function assertSendable(token: AccessToken, certificateThumbprint: string | undefined): void {
+  const { tokenType, accessToken } = token
   // What the platform says about a header that cannot be sent quotes the header.
   if (!isTokenText(accessToken)) {
     throw new ConfigurationError('expected a token of printable characters, got one that no header can carry', {
       code: 'token_invalid',
     })
   }
+  if (!isBoundTo(token, certificateThumbprint)) {
+    throw new ConfigurationError('expected a connection with the certificate that the token is bound to, got another', {
+      code: 'certificate_missing',
+    })
+  }
   if (tokenType === 'Bearer') return
   throw new ConfigurationError(`expected a Bearer token, got a ${tokenType} token without a key to prove it with`, {
     code: 'proof_missing',
   })
+}
+
+/** A token that is bound to a certificate is good on its connections alone (RFC 8705 section 3). */
+function isBoundTo(token: AccessToken, certificateThumbprint: string | undefined): boolean {
+  return token.certificateThumbprint === undefined || token.certificateThumbprint === certificateThumbprint
 }
 
 /** A token is sent by one method only (RFC 6750 section 2). */
@@ -100,6 +116,7 @@ interface AttemptState {
   readonly source: TokenSource
   readonly token: AccessToken
   readonly signal: AbortSignal | undefined
+  readonly certificateThumbprint: string | undefined
   readonly telemetry: Telemetry
   /** The retry budget: one renewal for one call. */
   readonly mayRenew: boolean
@@ -122,9 +139,9 @@ class TokenAttempt implements Attempt {
   }
 
   async #withAnother(): Promise<Attempt | undefined> {
-    const { source, token, signal } = this.#state
+    const { source, token, signal, certificateThumbprint } = this.#state
     const another = await source.getToken({ signal, rejected: token })
-    assertSendable(another)
+    assertSendable(another, certificateThumbprint)
     return isSameToken(another, token)
       ? undefined
       : new TokenAttempt({ ...this.#state, token: another, mayRenew: false })

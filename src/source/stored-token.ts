@@ -7,8 +7,10 @@ const LAST_SHARE = 1 / 10
 const LAST_MS = 10_000
 
 /** A token as it rests in a store, with the instant at which its life was measured. */
-export function storedText({ accessToken, tokenType, expiresAt, scope, jkt }: AccessToken, now: number): string {
-  return JSON.stringify({ version: VERSION, accessToken, tokenType, storedAt: now, expiresAt, scope, jkt })
+export function storedText(token: AccessToken, now: number): string {
+  const { accessToken, tokenType, expiresAt, scope, jkt, certificateThumbprint } = token
+  const bound = { jkt, certificateThumbprint }
+  return JSON.stringify({ version: VERSION, accessToken, tokenType, storedAt: now, expiresAt, scope, ...bound })
 }
 
 /** The token in an entry; `undefined` for one that is missing, dying, or not what this library writes. */
@@ -20,13 +22,19 @@ export function parseStoredToken(text: unknown, now: number): AccessToken | unde
   } catch {
     return undefined
   }
-  const { version, accessToken, tokenType, storedAt, expiresAt, scope, jkt } = Object(value) as Record<string, unknown>
+  const members = Object(value) as Record<string, unknown>
+  const { version, accessToken, tokenType, storedAt, expiresAt, scope, jkt, certificateThumbprint } = members
   if (version !== VERSION || !isTokenText(accessToken)) return undefined
   // A token that is bound to a key needs that key, which no store holds.
   if (tokenType !== 'Bearer' || jkt !== undefined) return undefined
-  if (scope !== undefined && typeof scope !== 'string') return undefined
+  if (!isTextOrAbsent(scope) || !isTextOrAbsent(certificateThumbprint)) return undefined
   const dies = deathOf({ storedAt, expiresAt }, now)
-  return dies === undefined ? undefined : createAccessToken({ accessToken, tokenType, expiresAt: dies, scope })
+  if (dies === undefined) return undefined
+  return createAccessToken({ accessToken, tokenType, expiresAt: dies, scope, certificateThumbprint })
+}
+
+function isTextOrAbsent(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string'
 }
 
 /**

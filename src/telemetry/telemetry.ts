@@ -18,6 +18,12 @@ export type TelemetryEvent =
   | { readonly name: 'lifetime_invalid'; readonly client: string }
   /** The server granted other scope values than were asked for. */
   | { readonly name: 'scope_changed'; readonly client: string }
+  /** The server refused the client, which proves itself once more: with another key, another time or another challenge. */
+  | { readonly name: 'authentication_retried'; readonly client: string; readonly error: string }
+  /** The server's clock is so far ahead of this machine's, in milliseconds, and is followed from now on. */
+  | { readonly name: 'clock_skew'; readonly client: string; readonly skewMs: number }
+  /** The client's certificate expires soon, or has expired; told once a day. */
+  | { readonly name: 'certificate_expiring'; readonly client: string; readonly expiresAt: number }
   /** Metadata could not be refreshed; the last good copy is used. */
   | { readonly name: 'metadata_stale'; readonly issuer: string; readonly error: string }
   /** Refreshed metadata names a token endpoint on another origin. */

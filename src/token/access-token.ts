@@ -17,6 +17,8 @@ export interface AccessToken {
   readonly scope?: string | undefined
   /** RFC 7638 thumbprint of the key that the token is bound to. */
   readonly jkt?: string | undefined
+  /** `x5t#S256` of the client certificate whose connections the token is used on (RFC 8705 section 3.1). */
+  readonly certificateThumbprint?: string | undefined
 }
 
 /** The token types that a request can be made with. */
@@ -32,13 +34,15 @@ class RedactedAccessToken implements AccessToken {
   readonly expiresAt: number
   readonly scope: string | undefined
   declare readonly jkt?: string | undefined
+  declare readonly certificateThumbprint?: string | undefined
 
-  constructor({ accessToken, tokenType, expiresAt, scope, jkt }: AccessToken) {
+  constructor({ accessToken, tokenType, expiresAt, scope, jkt, certificateThumbprint }: AccessToken) {
     this.#accessToken = accessToken
     this.tokenType = tokenType
     this.expiresAt = expiresAt
     this.scope = scope
     if (jkt !== undefined) this.jkt = jkt
+    if (certificateThumbprint !== undefined) this.certificateThumbprint = certificateThumbprint
     Object.freeze(this)
   }
 

@@ -13,10 +13,16 @@ export interface AssertionOptions {
   readonly typ?: string | false | undefined
   /** Seconds from `iat` to `exp`. Default 60, at most 300. */
   readonly lifetimeSeconds?: number | undefined
+  /**
+   * By how many seconds `iat` lies before the time of the clock, for servers whose clock is behind; `exp` moves with it. Default 5,
+   * at most 60 and less than the lifetime.
+   */
+  readonly backdateSeconds?: number | undefined
 }
 
 /** Longer-lived assertions would be worth stealing. */
 const MAX_LIFETIME_SECONDS = 300
+const MAX_BACKDATE_SECONDS = 60
 /** 128 bits. */
 const JTI_BYTES = 16
 
@@ -24,31 +30,35 @@ const JTI_BYTES = 16
 export interface AssertionTemplate {
   readonly typ: string | undefined
   readonly needsIssuer: boolean
-  claimsFor(client: ClientIdentity, wallTime: number): Readonly<Record<string, unknown>>
+  claimsFor(alg: string, client: ClientIdentity, wallTime: number): Readonly<Record<string, unknown>>
 }
 
 /**
  * Claims of RFC 7523 section 3, with the audience rule of its successor: one string, the issuer, whatever endpoint
  * the request goes to.
  */
-export function assertionTemplate(option: string, alg: string, options: AssertionOptions): AssertionTemplate {
-  const { audience = 'issuer', typ = 'client-authentication+jwt', lifetimeSeconds = 60 } = options
+export function assertionTemplate(option: string, options: AssertionOptions): AssertionTemplate {
+  const { audience = 'issuer', typ = 'client-authentication+jwt', lifetimeSeconds = 60, backdateSeconds = 5 } = options
   if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 1 || lifetimeSeconds > MAX_LIFETIME_SECONDS) {
     throw invalid(`${option}: expected lifetimeSeconds to be a whole number from 1 to ${MAX_LIFETIME_SECONDS}`)
+  }
+  const mostBackdate = Math.min(MAX_BACKDATE_SECONDS, lifetimeSeconds - 1)
+  if (!Number.isInteger(backdateSeconds) || backdateSeconds < 0 || backdateSeconds > mostBackdate) {
+    throw invalid(`${option}: expected backdateSeconds to be a whole number from 0 to ${mostBackdate}`)
   }
   if (typeof audience !== 'string' || audience === '')
     throw invalid(`${option}: expected audience to be a non-empty string`)
   return {
     typ: typ === false ? undefined : typ,
     needsIssuer: audience === 'issuer',
-    claimsFor(client, wallTime) {
+    claimsFor(alg, client, wallTime) {
       assertAlgSupported(alg, client)
-      const iat = Math.floor(wallTime / 1000)
+      const iat = Math.floor(wallTime / 1000) - backdateSeconds
       return {
         iss: client.clientId,
         sub: client.clientId,
         aud: audienceFor(audience, client),
-        jti: base64url(crypto.getRandomValues(new Uint8Array(JTI_BYTES))),
+        jti: uniqueId(),
         iat,
         exp: iat + lifetimeSeconds,
       }
@@ -56,11 +66,22 @@ export function assertionTemplate(option: string, alg: string, options: Assertio
   }
 }
 
-/** Refuses a key whose algorithm the server says that it does not take. */
-function assertAlgSupported(alg: string, { clientName, assertionAlgs }: ClientIdentity): void {
-  if (assertionAlgs === undefined || assertionAlgs.includes(alg)) return
+/** A `jti` (RFC 7519 section 4.1.7) that nobody can guess and nothing repeats. */
+export function uniqueId(): string {
+  return base64url(crypto.getRandomValues(new Uint8Array(JTI_BYTES)))
+}
+
+/** Whether a server takes an algorithm, as far as it says. */
+export function isAlgSupported(alg: string, { assertionAlgs }: ClientIdentity): boolean {
+  if (assertionAlgs === undefined || assertionAlgs.includes(alg)) return true
   // Ed25519 is the newer name of what EdDSA is with such a key (RFC 9864 section 2.2).
-  if (alg === 'EdDSA' && assertionAlgs.includes('Ed25519')) return
+  return alg === 'EdDSA' && assertionAlgs.includes('Ed25519')
+}
+
+/** Refuses a key whose algorithm the server says that it does not take. */
+function assertAlgSupported(alg: string, client: ClientIdentity): void {
+  if (isAlgSupported(alg, client)) return
+  const { clientName, assertionAlgs = [] } = client
   throw new ConfigurationError(
     `client "${clientName}": expected a key for ${assertionAlgs.join(', ')} as the server asks, got one for ${alg}`,
     { code: 'alg_unsupported' },

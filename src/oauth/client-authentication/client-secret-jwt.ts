@@ -3,8 +3,9 @@ import { ConfigurationError } from '../../token/index.ts'
 import { type Resolvable, systemClock } from '../../util/index.ts'
 import { type AssertionOptions, assertionTemplate } from './assertion-claims.ts'
 import { addAssertion, JWT_BEARER } from './client-assertion.ts'
-import type { ClientAuthentication } from './client-authentication.ts'
+import type { ClientAuthentication, ClientIdentity } from './client-authentication.ts'
 import { secretReader } from './client-secret.ts'
+import { isDatedRefusal } from './dated-refusal.ts'
 
 /** What shapes the assertions of `clientSecretJwt`. */
 export interface ClientSecretJwtOptions extends AssertionOptions {
@@ -33,18 +34,33 @@ export function clientSecretJwt(
   }
   if (typeof secret === 'string' && secret !== '') secretBytes(secret, bits)
   const read = secretReader('clientSecretJwt', secret)
-  const { typ, needsIssuer, claimsFor } = assertionTemplate('clientSecretJwt', alg, options)
+  const template = assertionTemplate('clientSecretJwt', options)
+  const make = async (client: ClientIdentity, wallTime: number): Promise<string> => {
+    const bytes = secretBytes(await read(), bits)
+    const key = await crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: `SHA-${bits}` }, false, ['sign'])
+    const sign = async (input: Uint8Array): Promise<Uint8Array> =>
+      new Uint8Array(await crypto.subtle.sign('HMAC', key, input as Uint8Array<ArrayBuffer>))
+    return signJwt({ alg, sign }, { typ: template.typ, claims: template.claimsFor(alg, client, wallTime) })
+  }
+  return authenticationWith(make, template.needsIssuer)
+}
+
+/** With the server's time, once, where the first assertion was refused for its dates. */
+function authenticationWith(
+  make: (client: ClientIdentity, wallTime: number) => Promise<string>,
+  needsIssuer: boolean,
+  isSecond = false,
+): ClientAuthentication {
   return {
     method: 'client_secret_jwt',
     needsIssuer,
     async apply({ body }, client, { clock = systemClock } = {}) {
-      const bytes = secretBytes(await read(), bits)
-      const hmac = { name: 'HMAC', hash: `SHA-${bits}` }
-      const key = await crypto.subtle.importKey('raw', bytes, hmac, false, ['sign'])
-      const sign = async (input: Uint8Array): Promise<Uint8Array> =>
-        new Uint8Array(await crypto.subtle.sign('HMAC', key, input as Uint8Array<ArrayBuffer>))
-      const value = await signJwt({ alg, sign }, { typ, claims: claimsFor(client, clock.wallTime()) })
+      const value = await make(client, clock.wallTime())
       addAssertion(body, client.clientId, { type: JWT_BEARER, value })
+      return {
+        next: (answer) =>
+          !isSecond && isDatedRefusal(answer) ? authenticationWith(make, needsIssuer, true) : undefined,
+      }
     },
   }
 }
