@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer } from 'node:http'
-import { type ClientMetadata, errors, type JWK, Provider } from 'oidc-provider'
+import { type ClientMetadata, type Configuration, errors, type JWK, Provider } from 'oidc-provider'
 import { listenOnLoopback } from './loopback.ts'
 import { memoryAdapter } from './memory-adapter.ts'
 import { type SeenAssertion, type SeenTokenRequest, seenTokenRequest } from './token-request-log.ts'
@@ -12,6 +12,8 @@ export interface AuthorizationServerOptions {
   readonly resources: Readonly<Record<string, ProtectedResource>>
   /** Whether client assertions must be addressed to the issuer, as one string, and to nothing else. Default: true. */
   readonly strictAudience?: boolean
+  /** Further settings of the provider, for what machine clients do not need. */
+  readonly settings?: Configuration
 }
 
 /** What access tokens for one resource are like. */
@@ -64,7 +66,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 }
 
 function createProvider(issuer: string, options: AuthorizationServerOptions, assertions: SeenAssertion[]): Provider {
-  const { clients, resources, strictAudience = true } = options
+  const { clients, resources, strictAudience = true, settings = {} } = options
   const scopes = Object.values(resources).flatMap(({ scope }) => scope.split(' '))
   return new Provider(issuer, {
     adapter: memoryAdapter(),
@@ -86,6 +88,7 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
       if (strictAudience && claims.aud !== issuer)
         throw new errors.InvalidClientAuth('aud must be the issuer identifier')
     },
+    ...settings,
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
@@ -107,6 +110,7 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
         },
         useGrantedResource: () => true,
       },
+      ...settings.features,
     },
   })
 }

@@ -20,8 +20,12 @@ export {
 export type { KeyOptions, PrivateKey, Signer } from './keys/index.ts'
 export {
   type AssertionOptions,
+  type AttestJwtClientAuthOptions,
   type AuthenticationAnswer,
   type AuthenticationAttempt,
+  attestJwtClientAuth,
+  type ClientAttestationRequest,
+  type ClientAttester,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
   type ClientCertificate,

@@ -2,10 +2,14 @@ export { type AuthorizationServer, configuredServer, discoveredServer } from './
 export { type BackChannel, createBackChannel, type Fetch } from './back-channel.ts'
 export {
   type AssertionOptions,
+  type AttestJwtClientAuthOptions,
   type AuthenticationAnswer,
   type AuthenticationAttempt,
   addAssertion,
   assertClientAssertion,
+  attestJwtClientAuth,
+  type ClientAttestationRequest,
+  type ClientAttester,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
   type ClientCertificate,

@@ -1,4 +1,10 @@
 export type { AssertionOptions } from './assertion-claims.ts'
+export {
+  type AttestJwtClientAuthOptions,
+  attestJwtClientAuth,
+  type ClientAttestationRequest,
+  type ClientAttester,
+} from './attestation.ts'
 export { addAssertion, assertClientAssertion, clientAssertion, JWT_BEARER } from './client-assertion.ts'
 export type {
   AuthenticationAnswer,

@@ -22,7 +22,7 @@ export interface PrivateKeyJwtOptions extends AssertionOptions, KeyOptions {}
  * `private_key_jwt`: an assertion signed with the client's private key, a fresh one for every attempt
  * (RFC 7523 section 2.2, OpenID Connect Core section 9).
  *
- * A {@link KeyRing} signs with its newest key in use. When the server does not know that one (`invalid_client`), an older one
+ * A `KeyRing` signs with its newest key in use. When the server does not know that one (`invalid_client`), an older one
  * follows at once.
  *
  * @throws ConfigurationError with code `key_invalid` or `assertion_options_invalid`.
