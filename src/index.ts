@@ -20,6 +20,8 @@ export {
 export type { KeyOptions, PrivateKey, Signer } from './keys/index.ts'
 export {
   type AssertionOptions,
+  type AssertionRequest,
+  type AssertionSource,
   type AttestJwtClientAuthOptions,
   type AuthenticationAnswer,
   type AuthenticationAttempt,

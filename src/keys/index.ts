@@ -1,6 +1,7 @@
 export type { KeyKind } from './algorithms.ts'
+export { type BoundedSignerOptions, boundedSigner } from './bounded-signer.ts'
 export { type JwksHandler, type JwksHandlerOptions, jwksHandler } from './jwks-handler.ts'
-export { signJwt } from './jwt.ts'
+export { type JwtContent, signJwt } from './jwt.ts'
 export {
   isKeyRing,
   type JsonWebKeySet,
@@ -13,5 +14,7 @@ export {
 } from './key-ring.ts'
 export { type CryptoKeyPair, chooseAlg, type JsonWebKey, type KeyObjectLike, type PrivateKey } from './private-key.ts'
 export { jwkThumbprint, publicJwkOf } from './public-jwk.ts'
+export { rawSignatureFromDer } from './raw-signature.ts'
 export { isSigner, type Signer } from './signer.ts'
 export { type KeyOptions, type PreparedKey, prepareKey, signerFrom } from './signer-from.ts'
+export { readUnverifiedJwt, type UnverifiedJwt } from './unverified-jwt.ts'

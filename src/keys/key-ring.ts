@@ -5,7 +5,7 @@ import { publicJwkOf } from './public-jwk.ts'
 import { RingEntry } from './ring-entry.ts'
 import { type KeyOptions, type PreparedKey, prepareKey } from './signer-from.ts'
 
-/** One key of a {@link KeyRing}. It needs a `kid`, its own or one that is given here. */
+/** One key of a `KeyRing`. It needs a `kid`, its own or one that is given here. */
 export interface RingKey extends KeyOptions {
   readonly key: PrivateKey
   /**

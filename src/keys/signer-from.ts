@@ -1,6 +1,7 @@
 import type { CryptoKey, JWK } from 'jose'
 import { ConfigurationError } from '../token/index.ts'
 import { ALGORITHMS } from './algorithms.ts'
+import { boundedSigner } from './bounded-signer.ts'
 import { type ExaminedKey, examineKey, type PrivateKey } from './private-key.ts'
 import { isSigner, type Signer } from './signer.ts'
 
@@ -30,8 +31,9 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
     if (alg !== key.alg) {
       throw new ConfigurationError(`expected a key for ${alg}, got a signer for ${key.alg}`, { code: 'key_invalid' })
     }
-    const signer: Signer =
-      kid === key.kid ? key : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => key.sign(...input) }
+    // A stranger may be slow, or answer what is no signature.
+    const within = boundedSigner(key)
+    const signer: Signer = kid === key.kid ? within : { alg, kid, publicJwk: key.publicJwk, sign: within.sign }
     return { alg, kid, load: async () => signer }
   }
   const examined = examineKey(key, options)

@@ -2,6 +2,8 @@ export { type AuthorizationServer, configuredServer, discoveredServer } from './
 export { type BackChannel, createBackChannel, type Fetch } from './back-channel.ts'
 export {
   type AssertionOptions,
+  type AssertionRequest,
+  type AssertionSource,
   type AttestJwtClientAuthOptions,
   type AuthenticationAnswer,
   type AuthenticationAttempt,

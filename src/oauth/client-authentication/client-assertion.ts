@@ -1,21 +1,32 @@
 import { type ClientAssertion, ConfigurationError } from '../../token/index.ts'
-import { describe, type Resolvable, resolve } from '../../util/index.ts'
-import type { ClientAuthentication, TokenEndpointDraft } from './client-authentication.ts'
+import { type Awaitable, type Clock, describe } from '../../util/index.ts'
+import type { ClientAuthentication, ClientIdentity, TokenEndpointDraft } from './client-authentication.ts'
 
 /** `client_assertion_type` of a JWT (RFC 7523 section 2.2). */
 export const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
+/** What an {@link AssertionSource} is told: who the client is, and whom it talks to. */
+export interface AssertionRequest extends ClientIdentity {
+  readonly signal?: AbortSignal | undefined
+  /** Where time comes from. Default: the system's clock. */
+  readonly clock?: Clock | undefined
+}
+
+/** Gives an assertion that is made elsewhere: by the platform, in a file, behind a URL. Asked for every attempt. */
+export type AssertionSource = (request: AssertionRequest) => Awaitable<ClientAssertion>
 
 /**
  * Authenticates with an assertion that was made elsewhere (RFC 7521 section 4.2). A function is asked for every attempt.
  *
  * @throws ConfigurationError with code `client_assertion_invalid` when it is not a type and a value.
  */
-export function clientAssertion(assertion: Resolvable<ClientAssertion>): ClientAuthentication {
+export function clientAssertion(assertion: ClientAssertion | AssertionSource): ClientAuthentication {
   if (typeof assertion !== 'function') assertClientAssertion(assertion)
   return {
     method: 'client_assertion',
-    async apply({ body }, { clientId }) {
-      addAssertion(body, clientId, await resolve(assertion))
+    async apply({ body }, client, { signal, clock } = {}) {
+      const given = typeof assertion === 'function' ? await assertion({ ...client, signal, clock }) : assertion
+      addAssertion(body, client.clientId, given)
     },
   }
 }

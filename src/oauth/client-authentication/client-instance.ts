@@ -1,4 +1,4 @@
-import { type PrivateKey, type Signer, signerFrom } from '../../keys/index.ts'
+import { type PrivateKey, readUnverifiedJwt, type Signer, signerFrom } from '../../keys/index.ts'
 import { ConfigurationError } from '../../token/index.ts'
 import { type Awaitable, waitFor } from '../../util/index.ts'
 import type { ClientAttester } from './attestation.ts'
@@ -23,8 +23,6 @@ export interface ClientInstanceOptions {
 
 /** An attestation that lives no longer than this might be dead when it arrives. */
 const MARGIN_MS = 30_000
-/** `token68`, dots between three parts: what a JWT in a header looks like. */
-const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
 interface HeldAttestation {
   readonly text: string
@@ -65,7 +63,7 @@ export function createClientInstance({ attester, keyFor, clientId, issuer }: Cli
 }
 
 function checked(text: unknown): string {
-  if (typeof text === 'string' && COMPACT.test(text)) return text
+  if (typeof text === 'string' && readUnverifiedJwt(text) !== undefined) return text
   throw new ConfigurationError('attestJwtClientAuth: expected the attester to give a JWT, got something else', {
     code: 'attestation_invalid',
   })
@@ -73,11 +71,6 @@ function checked(text: unknown): string {
 
 /** `exp` of the attestation in milliseconds; an attestation without one is used once. */
 function expiryOf(text: string): number {
-  try {
-    const payload = atob((text.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/'))
-    const { exp } = Object(JSON.parse(payload)) as { readonly exp?: unknown }
-    return typeof exp === 'number' ? exp * 1000 : 0
-  } catch {
-    return 0
-  }
+  const exp = readUnverifiedJwt(text)?.claims.exp
+  return typeof exp === 'number' ? exp * 1000 : 0
 }

@@ -5,7 +5,14 @@ export {
   type ClientAttestationRequest,
   type ClientAttester,
 } from './attestation.ts'
-export { addAssertion, assertClientAssertion, clientAssertion, JWT_BEARER } from './client-assertion.ts'
+export {
+  type AssertionRequest,
+  type AssertionSource,
+  addAssertion,
+  assertClientAssertion,
+  clientAssertion,
+  JWT_BEARER,
+} from './client-assertion.ts'
 export type {
   AuthenticationAnswer,
   AuthenticationAttempt,
