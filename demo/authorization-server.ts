@@ -28,6 +28,7 @@ export interface ProtectedResource {
 
 /** A real OpenID Connect provider on a loopback port of its own. */
 export interface AuthorizationServer extends AsyncDisposable {
+  readonly provider: Provider
   readonly issuer: string
   readonly tokenRequests: readonly SeenTokenRequest[]
   /** Of all endpoints, as far as they were genuine. */
@@ -55,6 +56,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   })
   server.on('request', provider.callback())
   return {
+    provider,
     issuer,
     tokenRequests,
     assertions,

@@ -11,11 +11,13 @@ export interface AuthenticatedRequest extends ExchangeTarget {
   /** Whose request it is, for messages. */
   readonly subject: string
   readonly authentication: ClientAuthentication
+  /** The status that means yes. Default 200; RFC 9126 section 2.2 has 201. */
+  readonly acceptedStatus?: number | undefined
   /** Drafts the request and sends it through the engine's options. Called for every attempt. */
   readonly send: (engine: Engine) => Promise<unknown>
 }
 
-/** An answer with status 200. */
+/** An answer with the status that means yes. */
 export interface AcceptedAnswer {
   readonly answer: ExchangedAnswer
   /** What is thrown when the body turns out to be a refusal all the same. */
@@ -36,6 +38,7 @@ const MAX_ATTEMPTS = 8
  * authenticate.
  */
 export async function sendAuthenticated(client: OAuthClient, request: AuthenticatedRequest): Promise<AcceptedAnswer> {
+  const { acceptedStatus = 200 } = request
   let { authentication } = request
   await client.certificate?.ready()
   for (let attempts = 1; ; attempts++) {
@@ -45,7 +48,7 @@ export async function sendAuthenticated(client: OAuthClient, request: Authentica
     const { status, headers } = answer
     const header = (name: string): string | undefined => headers.get(name) ?? undefined
     client.serverTime.observe(answer)
-    if (status === 200) {
+    if (status === acceptedStatus) {
       return {
         answer,
         refusal: (json) => refusalOf(client, { request, exchange, json }).error,

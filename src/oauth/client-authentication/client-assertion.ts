@@ -5,7 +5,7 @@ import type { ClientAuthentication, ClientIdentity, TokenEndpointDraft } from '.
 /** `client_assertion_type` of a JWT (RFC 7523 section 2.2). */
 export const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** What an {@link AssertionSource} is told: who the client is, and whom it talks to. */
+/** What an `AssertionSource` is told: who the client is, and whom it talks to. */
 export interface AssertionRequest extends ClientIdentity {
   readonly signal?: AbortSignal | undefined
   /** Where time comes from. Default: the system's clock. */
