@@ -19,7 +19,9 @@ export {
 } from './fetch/index.ts'
 export type { KeyOptions, PrivateKey, Signer } from './keys/index.ts'
 export {
+  type AssertionContext,
   type AssertionOptions,
+  type AssertionSource,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
   type ClientIdentity,

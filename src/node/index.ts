@@ -1,1 +1,16 @@
+export { type AssertionFileOptions, assertionFromFile } from './assertion-from-file.ts'
+export { type AssertionQuery, type AssertionUrlOptions, assertionFromUrl } from './assertion-from-url.ts'
 export { type NodeKey, type NodeSignerOptions, nodeSigner } from './node-signer.ts'
+export type { SecretFileOptions } from './secret-file-rules.ts'
+export { secretFromFile } from './secret-from-file.ts'
+export {
+  type AzureWorkloadIdentity,
+  azureWorkloadIdentity,
+  type Environment,
+  type GithubActionsOptions,
+  githubActions,
+  gitlabCi,
+  type KubernetesOptions,
+  kubernetesServiceAccount,
+  spiffeJwtSvid,
+} from './workload-identities.ts'

@@ -1,7 +1,9 @@
 export { type AuthorizationServer, configuredServer, discoveredServer } from './authorization-server.ts'
 export { type BackChannel, createBackChannel, type Fetch } from './back-channel.ts'
 export {
+  type AssertionContext,
   type AssertionOptions,
+  type AssertionSource,
   addAssertion,
   assertClientAssertion,
   type ClientAuthentication,
@@ -29,3 +31,4 @@ export { configuredMetadata, type ServerMetadata } from './server-metadata.ts'
 export type { TokenEndpointRequest } from './token-endpoint.ts'
 export { LIFETIME_LIMITS, type TokenLifetimeLimits } from './token-lifetime.ts'
 export type { TokenResponse } from './token-response.ts'
+export { transportFailure } from './transport-failure.ts'

@@ -1,5 +1,12 @@
 export type { AssertionOptions } from './assertion-claims.ts'
-export { addAssertion, assertClientAssertion, clientAssertion, JWT_BEARER } from './client-assertion.ts'
+export {
+  type AssertionContext,
+  type AssertionSource,
+  addAssertion,
+  assertClientAssertion,
+  clientAssertion,
+  JWT_BEARER,
+} from './client-assertion.ts'
 export type {
   ClientAuthentication,
   ClientAuthenticationOptions,
