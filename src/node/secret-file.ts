@@ -1,0 +1,97 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
+import { isEvertokenError } from '../token/index.ts'
+import {
+  assertReadable,
+  type Look,
+  lookFrom,
+  PAUSES_MS,
+  type SecretFile,
+  unreadableError,
+  unsettledError,
+} from './secret-file-rules.ts'
+
+/** Without `O_NONBLOCK` (which Windows lacks) the open of a FIFO would wait for somebody to write to it. */
+const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+
+/** What else a reading depends on. */
+export interface ReadOptions {
+  /** Says what keeps the content from being complete; the file is then looked at again, and accepted as it is in the end. */
+  readonly isComplete?: ((bytes: Uint8Array) => boolean) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Reads a small file as it is at one moment: old or new while somebody replaces it, never a mixture. A file that is empty,
+ * incomplete or changing is looked at again for a quarter of a second.
+ *
+ * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code
+ * `file_unsettled`.
+ */
+export async function readSecretFile(file: SecretFile, { isComplete, signal }: ReadOptions = {}): Promise<Uint8Array> {
+  for (let looks = 0; ; looks++) {
+    signal?.throwIfAborted()
+    const look = await lookAt(file)
+    const pause = PAUSES_MS[looks]
+    const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? true)
+    if (pause === undefined || isDone) return settled(file, look)
+    // Real time, whatever clock the caller has: the writer of the file lives in it. An abort is thrown above, as its reason.
+    await setTimeout(pause, undefined, { signal }).catch(() => {})
+  }
+}
+
+/**
+ * Reads a small file as {@link readSecretFile} does, at once: for keys and certificates that are needed when something is created.
+ * It blocks for a quarter of a second at most, and only while the file is empty or changing.
+ *
+ * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code
+ * `file_unsettled`.
+ */
+export function readSecretFileSync(file: SecretFile): Uint8Array {
+  for (let looks = 0; ; looks++) {
+    const look = lookAtSync(file)
+    const pause = PAUSES_MS[looks]
+    if (pause === undefined || 'bytes' in look) return settled(file, look)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, pause)
+  }
+}
+
+function settled(file: SecretFile, look: Look): Uint8Array {
+  if ('bytes' in look) return look.bytes
+  throw unsettledError(file, look.unsettled)
+}
+
+async function lookAt(file: SecretFile): Promise<Look> {
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(file.path, FLAGS)
+    const before = await handle.stat({ bigint: true })
+    assertReadable(file, before)
+    const buffer = Buffer.alloc(Number(before.size) + 1)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    const after = await handle.stat({ bigint: true })
+    return lookFrom(file, { before, after, bytes: buffer.subarray(0, bytesRead) })
+  } catch (error) {
+    throw isEvertokenError(error) ? error : unreadableError(file, error)
+  } finally {
+    await handle?.close()
+  }
+}
+
+function lookAtSync(file: SecretFile): Look {
+  let descriptor: number | undefined
+  try {
+    descriptor = openSync(file.path, FLAGS)
+    const before = fstatSync(descriptor, { bigint: true })
+    assertReadable(file, before)
+    const buffer = Buffer.alloc(Number(before.size) + 1)
+    const bytesRead = readSync(descriptor, buffer, 0, buffer.length, 0)
+    const after = fstatSync(descriptor, { bigint: true })
+    return lookFrom(file, { before, after, bytes: buffer.subarray(0, bytesRead) })
+  } catch (error) {
+    throw isEvertokenError(error) ? error : unreadableError(file, error)
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor)
+  }
+}
