@@ -22,6 +22,7 @@ export {
   type AssertionOptions,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
+  type ClientCertificate,
   type ClientIdentity,
   type ClientSecretBasicOptions,
   type ClientSecretJwtOptions,

@@ -6,6 +6,7 @@ export {
   assertClientAssertion,
   type ClientAuthentication,
   type ClientAuthenticationOptions,
+  type ClientCertificate,
   type ClientIdentity,
   type ClientSecretBasicOptions,
   type ClientSecretJwtOptions,
