@@ -1,5 +1,7 @@
 export { type AssertionFileOptions, assertionFromFile } from './assertion-from-file.ts'
 export { type AssertionQuery, type AssertionUrlOptions, assertionFromUrl } from './assertion-from-url.ts'
+export type { CertificateExtras, ClientCertificateSource } from './certificate-source.ts'
+export { type ClientCertificateOptions, clientCertificate, type NodeClientCertificate } from './client-certificate.ts'
 export { type NodeKey, type NodeSignerOptions, nodeSigner } from './node-signer.ts'
 export type { SecretFileOptions } from './secret-file-rules.ts'
 export { secretFromFile } from './secret-from-file.ts'
