@@ -29,6 +29,8 @@ export interface Reading {
   readonly after: BigIntStats
   /** At most one byte more than allowed. */
   readonly bytes: Uint8Array
+  /** The same bytes, read once more: file systems count time in steps of milliseconds, in which a writer can come and go. */
+  readonly again: Uint8Array
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1024
@@ -88,13 +90,14 @@ function exposureOf({ mode, uid }: BigIntStats, own: number | undefined): string
 }
 
 /** What a reading is worth: a file that changed while it was read shows a mixture. */
-export function lookFrom({ path, maxBytes }: SecretFile, { before, after, bytes }: Reading): Look {
+export function lookFrom({ path, maxBytes }: SecretFile, { before, after, bytes, again }: Reading): Look {
   if (bytes.length > maxBytes) throw tooLong(path, maxBytes)
   const isSame =
     before.size === after.size &&
     before.mtimeNs === after.mtimeNs &&
     before.ctimeNs === after.ctimeNs &&
-    after.size === BigInt(bytes.length)
+    after.size === BigInt(bytes.length) &&
+    Buffer.compare(bytes, again) === 0
   if (!isSame) return { unsettled: 'changing' }
   return bytes.length === 0 ? { unsettled: 'empty' } : { bytes }
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { isEvertokenError } from '../token/index.ts'
@@ -68,10 +68,11 @@ async function lookAt(file: SecretFile): Promise<Look> {
     handle = await open(file.path, FLAGS)
     const before = await handle.stat({ bigint: true })
     assertReadable(file, before)
-    const buffer = Buffer.alloc(Number(before.size) + 1)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    const length = Number(before.size) + 1
+    const first = await handle.read(Buffer.alloc(length), 0, length, 0)
+    const second = await handle.read(Buffer.alloc(length), 0, length, 0)
     const after = await handle.stat({ bigint: true })
-    return lookFrom(file, { before, after, bytes: buffer.subarray(0, bytesRead) })
+    return lookFrom(file, { before, after, bytes: readBytes(first), again: readBytes(second) })
   } catch (error) {
     throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
@@ -85,13 +86,21 @@ function lookAtSync(file: SecretFile): Look {
     descriptor = openSync(file.path, FLAGS)
     const before = fstatSync(descriptor, { bigint: true })
     assertReadable(file, before)
-    const buffer = Buffer.alloc(Number(before.size) + 1)
-    const bytesRead = readSync(descriptor, buffer, 0, buffer.length, 0)
+    const [first, second] = [readAllSync(descriptor, before), readAllSync(descriptor, before)]
     const after = fstatSync(descriptor, { bigint: true })
-    return lookFrom(file, { before, after, bytes: buffer.subarray(0, bytesRead) })
+    return lookFrom(file, { before, after, bytes: first, again: second })
   } catch (error) {
     throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
     if (descriptor !== undefined) closeSync(descriptor)
   }
+}
+
+function readAllSync(descriptor: number, { size }: BigIntStats): Uint8Array {
+  const buffer = Buffer.alloc(Number(size) + 1)
+  return readBytes({ buffer, bytesRead: readSync(descriptor, buffer, 0, buffer.length, 0) })
+}
+
+function readBytes({ buffer, bytesRead }: { readonly buffer: Buffer; readonly bytesRead: number }): Uint8Array {
+  return buffer.subarray(0, bytesRead)
 }
