@@ -20,8 +20,11 @@ export interface SecretFile {
   readonly permissions: 'private' | 'any'
 }
 
+/** Why a file is looked at again. */
+export type Unsettled = 'empty' | 'changing'
+
 /** What one look at a file gave, or why another look is worth while. */
-export type Look = { readonly bytes: Uint8Array } | { readonly unsettled: 'empty' | 'changing' }
+export type Look = { readonly bytes: Uint8Array } | { readonly unsettled: Unsettled }
 
 /** The moments of one look, for the rules to judge. */
 export interface Reading {
@@ -103,7 +106,7 @@ export function lookFrom({ path, maxBytes }: SecretFile, { before, after, bytes,
 }
 
 /** What is thrown about a file that did not settle. */
-export function unsettledError({ path }: SecretFile, unsettled: 'empty' | 'changing'): Error {
+export function unsettledError({ path }: SecretFile, unsettled: Unsettled): Error {
   if (unsettled === 'empty') return invalid(path, 'content', 'an empty file')
   return new TransportError(`file "${path}": expected it to be written, got one that keeps changing`, {
     code: 'file_unsettled',

@@ -8,6 +8,7 @@ import {
   lookFrom,
   PAUSES_MS,
   type SecretFile,
+  type Unsettled,
   unreadableError,
   unsettledError,
 } from './secret-file-rules.ts'
@@ -30,12 +31,15 @@ export interface ReadOptions {
  * `file_unsettled`.
  */
 export async function readSecretFile(file: SecretFile, { isComplete, signal }: ReadOptions = {}): Promise<Uint8Array> {
+  let unsettled: Unsettled = 'empty'
   for (let looks = 0; ; looks++) {
     signal?.throwIfAborted()
     const look = await lookAt(file)
     const pause = PAUSES_MS[looks]
+    // Once seen to change, a file that is empty at the last look is being written.
+    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
     const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? true)
-    if (pause === undefined || isDone) return settled(file, look)
+    if (pause === undefined || isDone) return settled(file, look, unsettled)
     // Real time, whatever clock the caller has: the writer of the file lives in it. An abort is thrown above, as its reason.
     await setTimeout(pause, undefined, { signal }).catch(() => {})
   }
@@ -49,17 +53,20 @@ export async function readSecretFile(file: SecretFile, { isComplete, signal }: R
  * `file_unsettled`.
  */
 export function readSecretFileSync(file: SecretFile): Uint8Array {
+  let unsettled: Unsettled = 'empty'
   for (let looks = 0; ; looks++) {
     const look = lookAtSync(file)
     const pause = PAUSES_MS[looks]
-    if (pause === undefined || 'bytes' in look) return settled(file, look)
+    // Once seen to change, a file that is empty at the last look is being written.
+    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
+    if (pause === undefined || 'bytes' in look) return settled(file, look, unsettled)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, pause)
   }
 }
 
-function settled(file: SecretFile, look: Look): Uint8Array {
+function settled(file: SecretFile, look: Look, unsettled: Unsettled): Uint8Array {
   if ('bytes' in look) return look.bytes
-  throw unsettledError(file, look.unsettled)
+  throw unsettledError(file, unsettled)
 }
 
 async function lookAt(file: SecretFile): Promise<Look> {
