@@ -20,8 +20,11 @@ export interface SecretFile {
   readonly permissions: 'private' | 'any'
 }
 
+/** Why a file is looked at again. */
+export type Unsettled = 'empty' | 'changing'
+
 /** What one look at a file gave, or why another look is worth while. */
-export type Look = { readonly bytes: Uint8Array } | { readonly unsettled: 'empty' | 'changing' }
+export type Look = { readonly bytes: Uint8Array } | { readonly unsettled: Unsettled }
 
 /** The moments of one look, for the rules to judge. */
 export interface Reading {
@@ -29,6 +32,8 @@ export interface Reading {
   readonly after: BigIntStats
   /** At most one byte more than allowed. */
   readonly bytes: Uint8Array
+  /** The same bytes, read once more: file systems count time in steps of milliseconds, in which a writer can come and go. */
+  readonly again: Uint8Array
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1024
@@ -88,19 +93,20 @@ function exposureOf({ mode, uid }: BigIntStats, own: number | undefined): string
 }
 
 /** What a reading is worth: a file that changed while it was read shows a mixture. */
-export function lookFrom({ path, maxBytes }: SecretFile, { before, after, bytes }: Reading): Look {
+export function lookFrom({ path, maxBytes }: SecretFile, { before, after, bytes, again }: Reading): Look {
   if (bytes.length > maxBytes) throw tooLong(path, maxBytes)
   const isSame =
     before.size === after.size &&
     before.mtimeNs === after.mtimeNs &&
     before.ctimeNs === after.ctimeNs &&
-    after.size === BigInt(bytes.length)
+    after.size === BigInt(bytes.length) &&
+    Buffer.compare(bytes, again) === 0
   if (!isSame) return { unsettled: 'changing' }
   return bytes.length === 0 ? { unsettled: 'empty' } : { bytes }
 }
 
 /** What is thrown about a file that did not settle. */
-export function unsettledError({ path }: SecretFile, unsettled: 'empty' | 'changing'): Error {
+export function unsettledError({ path }: SecretFile, unsettled: Unsettled): Error {
   if (unsettled === 'empty') return invalid(path, 'content', 'an empty file')
   return new TransportError(`file "${path}": expected it to be written, got one that keeps changing`, {
     code: 'file_unsettled',

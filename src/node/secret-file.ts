@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { isEvertokenError } from '../token/index.ts'
@@ -8,6 +8,7 @@ import {
   lookFrom,
   PAUSES_MS,
   type SecretFile,
+  type Unsettled,
   unreadableError,
   unsettledError,
 } from './secret-file-rules.ts'
@@ -30,12 +31,15 @@ export interface ReadOptions {
  * `file_unsettled`.
  */
 export async function readSecretFile(file: SecretFile, { isComplete, signal }: ReadOptions = {}): Promise<Uint8Array> {
+  let unsettled: Unsettled = 'empty'
   for (let looks = 0; ; looks++) {
     signal?.throwIfAborted()
     const look = await lookAt(file)
     const pause = PAUSES_MS[looks]
+    // Once seen to change, a file that is empty at the last look is being written.
+    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
     const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? true)
-    if (pause === undefined || isDone) return settled(file, look)
+    if (pause === undefined || isDone) return settled(file, look, unsettled)
     // Real time, whatever clock the caller has: the writer of the file lives in it. An abort is thrown above, as its reason.
     await setTimeout(pause, undefined, { signal }).catch(() => {})
   }
@@ -49,17 +53,20 @@ export async function readSecretFile(file: SecretFile, { isComplete, signal }: R
  * `file_unsettled`.
  */
 export function readSecretFileSync(file: SecretFile): Uint8Array {
+  let unsettled: Unsettled = 'empty'
   for (let looks = 0; ; looks++) {
     const look = lookAtSync(file)
     const pause = PAUSES_MS[looks]
-    if (pause === undefined || 'bytes' in look) return settled(file, look)
+    // Once seen to change, a file that is empty at the last look is being written.
+    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
+    if (pause === undefined || 'bytes' in look) return settled(file, look, unsettled)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, pause)
   }
 }
 
-function settled(file: SecretFile, look: Look): Uint8Array {
+function settled(file: SecretFile, look: Look, unsettled: Unsettled): Uint8Array {
   if ('bytes' in look) return look.bytes
-  throw unsettledError(file, look.unsettled)
+  throw unsettledError(file, unsettled)
 }
 
 async function lookAt(file: SecretFile): Promise<Look> {
@@ -68,10 +75,11 @@ async function lookAt(file: SecretFile): Promise<Look> {
     handle = await open(file.path, FLAGS)
     const before = await handle.stat({ bigint: true })
     assertReadable(file, before)
-    const buffer = Buffer.alloc(Number(before.size) + 1)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    const length = Number(before.size) + 1
+    const first = await handle.read(Buffer.alloc(length), 0, length, 0)
+    const second = await handle.read(Buffer.alloc(length), 0, length, 0)
     const after = await handle.stat({ bigint: true })
-    return lookFrom(file, { before, after, bytes: buffer.subarray(0, bytesRead) })
+    return lookFrom(file, { before, after, bytes: readBytes(first), again: readBytes(second) })
   } catch (error) {
     throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
@@ -85,13 +93,21 @@ function lookAtSync(file: SecretFile): Look {
     descriptor = openSync(file.path, FLAGS)
     const before = fstatSync(descriptor, { bigint: true })
     assertReadable(file, before)
-    const buffer = Buffer.alloc(Number(before.size) + 1)
-    const bytesRead = readSync(descriptor, buffer, 0, buffer.length, 0)
+    const [first, second] = [readAllSync(descriptor, before), readAllSync(descriptor, before)]
     const after = fstatSync(descriptor, { bigint: true })
-    return lookFrom(file, { before, after, bytes: buffer.subarray(0, bytesRead) })
+    return lookFrom(file, { before, after, bytes: first, again: second })
   } catch (error) {
     throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
     if (descriptor !== undefined) closeSync(descriptor)
   }
+}
+
+function readAllSync(descriptor: number, { size }: BigIntStats): Uint8Array {
+  const buffer = Buffer.alloc(Number(size) + 1)
+  return readBytes({ buffer, bytesRead: readSync(descriptor, buffer, 0, buffer.length, 0) })
+}
+
+function readBytes({ buffer, bytesRead }: { readonly buffer: Buffer; readonly bytesRead: number }): Uint8Array {
+  return buffer.subarray(0, bytesRead)
 }

@@ -71,23 +71,19 @@ describe('F9.05 a file that is replaced', () => {
       const texts = await contents()
       const { path, swap } = start(folder, texts[0] ?? '')
       const read = assertionFromFile(path)
-      const seen = new Set<string>()
       for (const text of texts) {
         // The reads are under way, in the thread pool, while this thread swaps.
         const reads = [read(), read(), read()]
         await new Promise(setImmediate)
         swap(text)
-        for (const { value } of await Promise.all(reads)) {
+        for (const { value } of await Promise.all(reads))
           expect(texts.includes(value), 'one of the texts, whole').toBe(true)
-          seen.add(value)
-        }
         expect((await read()).value === text, 'the newest').toBe(true)
       }
-      expect(seen.size).toBeGreaterThan(SWAPS / 2)
     })
   }
 
-  test('F9.05 is read whole while another process rewrites it without a pause', async ({ folder }) => {
+  test('F9.05 is read whole or not at all while another thread rewrites it 200 times a second', async ({ folder }) => {
     const path = join(folder, 'secret')
     const texts = ['a', 'b', 'c'].map((letter) => letter.repeat(9000))
     writeFileSync(path, texts[0] ?? '')
@@ -97,15 +93,21 @@ describe('F9.05 a file that is replaced', () => {
        const { writeFileSync } = require('node:fs')
        for (let n = 0; Atomics.load(stop, 0) === 0; n++) {
          writeFileSync(path, texts[n % 3])
-         Atomics.wait(stop, 0, 0, 2)
+         Atomics.wait(stop, 0, 0, 5)
        }`,
       { eval: true, workerData: { path, texts, stop } },
     )
     await once(writer, 'online')
     const read = secretFromFile(path, { permissions: 'any' })
-    for (let n = 0; n < 300; n++) expect(texts.includes(await read()), 'one of the texts, whole').toBe(true)
+    // On a machine that is busy enough no look may fall between two writes; that has an error of its own.
+    const outcomes = [...texts, 'file_unsettled']
+    for (let n = 0; n < 200; n++) {
+      const outcome = await read().catch(({ code }) => code)
+      expect(outcomes.includes(outcome), 'one of the texts, whole').toBe(true)
+    }
     Atomics.store(stop, 0, 1)
     await once(writer, 'exit')
+    expect(texts.includes(await read()), 'the last one').toBe(true)
   })
 })
 
@@ -119,14 +121,26 @@ describe('the judgement of a reading', () => {
   ]
   for (const { name, after } of changes) {
     test(`F9.05 is that the file is changing when ${name} has changed`, () => {
-      const reading = { before: stats, after: after as typeof stats, bytes: new Uint8Array(3) }
+      const bytes = new Uint8Array(3)
+      const reading = { before: stats, after: after as typeof stats, bytes, again: bytes }
       expect(rules.lookFrom(file, reading)).toEqual({ unsettled: 'changing' })
     })
   }
 
   test('F9.05 is that the file is changing when it gave fewer bytes than it has', () => {
-    const reading = { before: stats, after: stats, bytes: new Uint8Array(2) }
+    const bytes = new Uint8Array(2)
+    const reading = { before: stats, after: stats, bytes, again: bytes }
     expect(rules.lookFrom(file, reading)).toEqual({ unsettled: 'changing' })
+  })
+
+  test('F9.05 is that the file is changing when it gave other bytes the second time', () => {
+    const reading = { before: stats, after: stats, bytes: Uint8Array.of(1, 2, 3), again: Uint8Array.of(1, 2, 4) }
+    expect(rules.lookFrom(file, reading)).toEqual({ unsettled: 'changing' })
+  })
+
+  test('F9.05 is the bytes when nothing has changed', () => {
+    const bytes = Uint8Array.of(1, 2, 3)
+    expect(rules.lookFrom(file, { before: stats, after: stats, bytes, again: bytes })).toEqual({ bytes })
   })
 
   test('F9.05 of a file that never settles is an error that a retry may cure', () => {
