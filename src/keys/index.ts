@@ -1,5 +1,6 @@
 export type { KeyKind } from './algorithms.ts'
 export { signJwt } from './jwt.ts'
 export { type CryptoKeyPair, chooseAlg, type JsonWebKey, type KeyObjectLike, type PrivateKey } from './private-key.ts'
+export { rawSignatureFromDer } from './raw-signature.ts'
 export { isSigner, type Signer } from './signer.ts'
 export { type KeyOptions, type PreparedKey, prepareKey, signerFrom } from './signer-from.ts'
