@@ -1,4 +1,5 @@
 export type { KeyKind } from './algorithms.ts'
+export { type BoundedSignerOptions, boundedSigner } from './bounded-signer.ts'
 export { signJwt } from './jwt.ts'
 export { type CryptoKeyPair, chooseAlg, type JsonWebKey, type KeyObjectLike, type PrivateKey } from './private-key.ts'
 export { rawSignatureFromDer } from './raw-signature.ts'

@@ -1,5 +1,6 @@
 import { ConfigurationError } from '../token/index.ts'
 import { describe } from '../util/index.ts'
+import { ALGORITHMS, MIN_RSA_BITS } from './algorithms.ts'
 
 /** Bytes of R and of S (RFC 7518 section 3.4). */
 const COORDINATE_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384: 48, ES512: 66 }
@@ -33,7 +34,7 @@ export function rawSignatureFromDer(der: Uint8Array, alg: string): Uint8Array<Ar
 }
 
 /** Whether a value is a `Uint8Array`, of whatever realm: test runners give a test globals of its own. */
-export function isBytes(value: unknown): value is Uint8Array {
+function isBytes(value: unknown): value is Uint8Array {
   return Object.prototype.toString.call(value) === '[object Uint8Array]'
 }
 
@@ -66,7 +67,33 @@ function place(integer: Uint8Array, coordinate: Uint8Array, alg: string): void {
   coordinate.set(digits, coordinate.length - digits.length)
 }
 
+/** Bytes of an EdDSA signature with Ed25519 (RFC 8032 section 5.1.6). */
+const ED25519_BYTES = 64
+/** RSA signatures are as long as the modulus. */
+const MIN_RSA_BYTES = MIN_RSA_BITS / 8
+
+/**
+ * Refuses what cannot be the signature of an algorithm: servers would only say that the client is not authenticated.
+ *
+ * @throws ConfigurationError with code `signature_invalid`, which tells the length and never the bytes.
+ */
+export function assertSignature(signature: unknown, alg: string): asserts signature is Uint8Array {
+  if (!isBytes(signature)) throw signatureInvalid(`bytes for ${alg}`, describe(signature))
+  const { length } = signature
+  const width = COORDINATE_BYTES[alg]
+  if (width !== undefined && length !== 2 * width) {
+    const came = readValue(signature, SEQUENCE)?.rest.length === 0 ? `${length} bytes of DER` : `${length} bytes`
+    throw signatureInvalid(`${2 * width} bytes (R || S) for ${alg}`, came)
+  }
+  const kind = ALGORITHMS.get(alg)?.kind
+  if (kind === 'Ed25519' && length !== ED25519_BYTES) {
+    throw signatureInvalid(`${ED25519_BYTES} bytes for ${alg}`, `${length} bytes`)
+  }
+  if (length >= (kind === 'RSA' ? MIN_RSA_BYTES : 1)) return
+  throw signatureInvalid(`at least ${kind === 'RSA' ? MIN_RSA_BYTES : 1} bytes for ${alg}`, `${length} bytes`)
+}
+
 /** What a signer gave is not a signature. */
-export function signatureInvalid(expected: string, came: string): ConfigurationError {
+function signatureInvalid(expected: string, came: string): ConfigurationError {
   return new ConfigurationError(`signature: expected ${expected}, got ${came}`, { code: 'signature_invalid' })
 }

@@ -1,6 +1,7 @@
 import type { CryptoKey, JWK } from 'jose'
 import { ConfigurationError } from '../token/index.ts'
 import { ALGORITHMS } from './algorithms.ts'
+import { boundedSigner, isBounded } from './bounded-signer.ts'
 import { type ExaminedKey, examineKey, type PrivateKey } from './private-key.ts'
 import { isSigner, type Signer } from './signer.ts'
 
@@ -19,7 +20,7 @@ export interface PreparedKey {
 }
 
 /**
- * Checks a private key now, imports it when it is first needed.
+ * Checks a private key now, imports it when it is first needed. A signer that has no bounds gets those of `boundedSigner`.
  *
  * @throws ConfigurationError with code `key_invalid` when the key cannot sign with the algorithm.
  */
@@ -29,8 +30,9 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
     if (alg !== key.alg) {
       throw new ConfigurationError(`expected a key for ${alg}, got a signer for ${key.alg}`, { code: 'key_invalid' })
     }
+    const bounded = isBounded(key) ? key : boundedSigner(key)
     const signer: Signer =
-      kid === key.kid ? key : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => key.sign(...input) }
+      kid === key.kid ? bounded : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => bounded.sign(...input) }
     return { alg, load: async () => signer }
   }
   const examined = examineKey(key, options)
