@@ -1,1 +1,3 @@
-export { type NodeKey, type NodeSignerOptions, nodeSigner } from './node-signer.ts'
+export { type NodeSignerOptions, nodeSigner } from './node-signer.ts'
+export type { NodeKey } from './read-private-key.ts'
+export { type SignerFromFileOptions, signerFromFile } from './signer-from-file.ts'
