@@ -1,152 +1,177 @@
-import { isEvertokenError, TransportError } from '../token/index.ts'
-import { type Awaitable, type Clock, systemClock, waitFor, withDeadline } from '../util/index.ts'
+import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
+import { type Awaitable, type Clock, createGate, type Gate, systemClock, waitFor, withDeadline } from '../util/index.ts'
 import type { Signer } from './signer.ts'
 
-/** What a signer that works elsewhere is kept within. */
+/** How long a signer may take, and how many calls it gets at a time. */
 export interface BoundedSignerOptions {
-  /** How long one signature may take, waiting for its turn included, in milliseconds. Default 5000. */
+  /** From the call of `sign` to its answer, waiting for a turn included. Default 5000; `Infinity` for none. */
   readonly deadlineMs?: number | undefined
-  /** How many signatures are asked for at once; further ones wait their turn. Default 16. */
+  /** Calls that are out at once; further ones wait in order. Default 16; `Infinity` for no bound. */
   readonly maxConcurrent?: number | undefined
-  /** Where time comes from. Default: the system's clock. */
   readonly clock?: Clock | undefined
 }
 
-const DEADLINE_MS = 5000
-const MAX_CONCURRENT = 16
+/** On signers that have their bounds already, from whichever copy of this package. */
+const brand = Symbol.for('evertoken.bounded-signer')
 
-const bounded = new WeakSet<Signer>()
+/** Whether a signer has bounds of its own. */
+export function isBounded(signer: Signer): boolean {
+  return brand in signer
+}
 
 /**
- * Keeps a signer that works elsewhere (KMS, HSM, agent) within bounds. A signer that answers at once costs nothing.
+ * A signer with a deadline and a bound on calls at a time, for keys in a KMS or an HSM that may be slow, throttled or gone.
+ * Signatures that are there at once pass without a timer. What was given up keeps its place until it ends or its deadline passes.
  *
- * Its `sign` throws TransportError with code `signer_timeout` when no signature comes in time, and `signer_failed` when the signer
- * fails; both are retryable.
+ * `sign` throws TransportError with code `signer_timeout` or `signer_failed`, both retryable; errors of this package pass
+ * unchanged, and an abort leaves as `signal.reason`.
+ *
+ * @throws ConfigurationError with code `option_invalid`.
  */
 export function boundedSigner(signer: Signer, options: BoundedSignerOptions = {}): Signer {
-  if (bounded.has(signer)) return signer
-  const { alg, kid } = signer
-  const wrapped: Signer = {
-    alg,
-    kid,
+  const { deadlineMs = 5000, maxConcurrent = 16, clock = systemClock } = options
+  if (typeof deadlineMs !== 'number' || !(deadlineMs > 0)) throw invalid('deadlineMs to be a number above 0')
+  if (!(Number.isInteger(maxConcurrent) || maxConcurrent === Infinity) || maxConcurrent < 1) {
+    throw invalid('maxConcurrent to be a whole number above 0')
+  }
+  const bounds: Bounds = { gate: createGate(maxConcurrent), clock, deadlineMs }
+  const bounded: Signer = {
+    alg: signer.alg,
+    kid: signer.kid,
     get publicJwk() {
       return signer.publicJwk
     },
-    sign: signWithin(signer, options),
+    sign: (input, { signal } = {}) => signBounded((stop) => signer.sign(input, stop), bounds, signal),
   }
-  bounded.add(wrapped)
-  return wrapped
+  Object.defineProperty(bounded, brand, { value: true })
+  return bounded
 }
 
-function signWithin(signer: Signer, options: BoundedSignerOptions): Signer['sign'] {
-  const { deadlineMs: ms = DEADLINE_MS, maxConcurrent = MAX_CONCURRENT, clock = systemClock } = options
-  const turns = createTurns(maxConcurrent)
-  const subject = `signer for ${signer.alg}`
-  const error = (): Error =>
-    new TransportError(`${subject}: expected a signature within ${ms} ms, got none`, {
+interface Bounds {
+  readonly gate: Gate
+  readonly clock: Clock
+  readonly deadlineMs: number
+}
+
+/** Begins one signature. Its signal is made when it is looked at: signers that answer at once never do. */
+type Begin = (options: { readonly signal: AbortSignal }) => Awaitable<Uint8Array>
+
+function signBounded(begin: Begin, bounds: Bounds, signal: AbortSignal | undefined): Awaitable<Uint8Array> {
+  if (signal?.aborted) throw signal.reason
+  const { gate } = bounds
+  const stop = createStop()
+  if (!gate.tryEnter()) return settle(inTurn(begin, gate, stop), { ...bounds, stop, signal })
+  let answer: Awaitable<Uint8Array>
+  try {
+    answer = begin(stop)
+  } catch (error) {
+    gate.leave()
+    throw signerError(error)
+  }
+  if (isPromiseLike(answer)) {
+    const work = { answer: Promise.resolve(answer), leave: once(gate.leave) }
+    return settle(work, { ...bounds, stop, signal })
+  }
+  gate.leave()
+  return answer
+}
+
+/** A signature on its way, and what frees its place. */
+interface Work {
+  readonly answer: Promise<Uint8Array>
+  leave(): void
+}
+
+function inTurn(begin: Begin, gate: Gate, stop: Stop): Work {
+  let leave = (): void => {}
+  return {
+    answer: gate.enter(stop.signal).then(() => {
+      if (stop.signal.aborted) {
+        // Given up in the very turn in which a place became free: it goes on to the next.
+        gate.leave()
+        throw stop.signal.reason
+      }
+      leave = once(gate.leave)
+      return begin(stop)
+    }),
+    leave: () => leave(),
+  }
+}
+
+async function settle(
+  { answer, leave }: Work,
+  { clock, deadlineMs, stop, signal }: Bounds & { readonly stop: Stop; readonly signal: AbortSignal | undefined },
+): Promise<Uint8Array> {
+  const late = (): Error => {
+    const error = new TransportError(`signer: expected a signature within ${deadlineMs} ms, got none`, {
       code: 'signer_timeout',
       retryable: true,
     })
-  return (input, { signal } = {}) => {
-    const stop = new LazyStop()
-    const turn = turns.take()
-    if (turn === undefined) {
-      const made = start(() => signer.sign(input, stop))
-      // Whoever answers at once has not kept anybody waiting.
-      if (!isPromiseLike(made)) {
-        turns.giveBack()
-        return made
-      }
-      return within(Promise.resolve(made))
-    }
-    return within(turn.comes.then(() => signer.sign(input, stop)))
-
-    function start(call: () => Awaitable<Uint8Array>): Awaitable<Uint8Array> {
-      try {
-        return call()
-      } catch (cause) {
-        turns.giveBack()
-        throw failureOf(subject, cause)
-      }
-    }
-
-    async function within(work: Promise<Uint8Array>): Promise<Uint8Array> {
-      try {
-        return await withDeadline((late) => waitFor(waitFor(work, late), signal), { clock, ms, error })
-      } catch (cause) {
-        stop.abort(cause)
-        if (signal?.aborted) throw signal.reason
-        throw failureOf(subject, cause)
-      } finally {
-        // Work that does not listen is left behind, and keeps nobody from their turn.
-        turns.giveBack(turn)
-      }
-    }
+    stop.abort(error)
+    return error
+  }
+  const timed = deadlineMs === Infinity ? answer : withDeadline(() => answer, { clock, ms: deadlineMs, error: late })
+  const freed = timed.finally(leave)
+  try {
+    return await waitFor(freed, signal)
+  } catch (error) {
+    if (!signal?.aborted) throw signerError(error)
+    stop.abort(signal.reason)
+    throw signal.reason
   }
 }
 
-function failureOf(subject: string, cause: unknown): unknown {
+interface Stop {
+  readonly signal: AbortSignal
+  abort(reason: unknown): void
+}
+
+/** An abort controller that costs nothing before somebody looks at its signal. */
+function createStop(): Stop {
+  let controller: AbortController | undefined
+  return {
+    get signal() {
+      controller ??= new AbortController()
+      return controller.signal
+    },
+    abort(reason) {
+      controller ??= new AbortController()
+      controller.abort(reason)
+    },
+  }
+}
+
+function once(work: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) work()
+    isDone = true
+  }
+}
+
+function isPromiseLike(value: Awaitable<Uint8Array>): value is PromiseLike<Uint8Array> {
+  return 'then' in Object(value)
+}
+
+/** What a name of an error looks like; anything else might be a message that quotes something. */
+const NAME = /^[\w.-]{1,64}$/
+
+/** A failed signature in this package's words. Messages of clients are left out: they may quote the request, credentials included. */
+export function signerError(cause: unknown): Error {
   if (isEvertokenError(cause)) return cause
-  return new TransportError(`${subject}: expected a signature, got an error`, {
+  const { name, code } = Object(cause) as { readonly name?: unknown; readonly code?: unknown }
+  const names = [name, code].filter((text) => typeof text === 'string' && NAME.test(text))
+  const shown = new Error(names.join(' '))
+  if (typeof name === 'string' && NAME.test(name)) Object.defineProperty(shown, 'name', { value: name })
+  if (typeof code === 'string' && NAME.test(code)) Object.assign(shown, { code })
+  const got = names.length === 0 ? 'a failure' : names.join(' ')
+  return new TransportError(`signer: expected a signature, got ${got}`, {
     code: 'signer_failed',
     retryable: true,
-    cause,
+    cause: shown,
   })
 }
 
-function isPromiseLike<T>(value: Awaitable<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value
-}
-
-/** A signal that is made when somebody looks at it: signers in this process do not. */
-class LazyStop {
-  #controller: AbortController | undefined
-
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController()
-    return this.#controller.signal
-  }
-
-  abort(reason: unknown): void {
-    this.#controller?.abort(reason)
-  }
-}
-
-/** A place in the queue. */
-interface Turn {
-  readonly comes: Promise<void>
-  readonly start: () => void
-}
-
-/** So many at once; the others in order. */
-function createTurns(max: number): { take(): Turn | undefined; giveBack(turn?: Turn): void } {
-  let free = max
-  const queue = new Set<Turn>()
-  return {
-    take() {
-      // No await between the look and the claim.
-      if (free > 0) {
-        free--
-        return undefined
-      }
-      let start = (): void => {}
-      const comes = new Promise<void>((resolve) => {
-        start = resolve
-      })
-      const turn = { comes, start }
-      queue.add(turn)
-      return turn
-    },
-    giveBack(turn) {
-      // It gave up before its turn came: there is nothing to give back.
-      if (turn !== undefined && queue.delete(turn)) return
-      const [next] = queue
-      if (next === undefined) {
-        free++
-        return
-      }
-      queue.delete(next)
-      next.start()
-    },
-  }
+function invalid(expected: string): ConfigurationError {
+  return new ConfigurationError(`boundedSigner: expected ${expected}`, { code: 'option_invalid' })
 }

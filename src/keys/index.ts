@@ -1,7 +1,7 @@
 export type { KeyKind } from './algorithms.ts'
 export { type BoundedSignerOptions, boundedSigner } from './bounded-signer.ts'
 export { type JwksHandler, type JwksHandlerOptions, jwksHandler } from './jwks-handler.ts'
-export { type JwtContent, signJwt } from './jwt.ts'
+export { type JwtOptions, signJwt } from './jwt.ts'
 export {
   isKeyRing,
   type JsonWebKeySet,

@@ -1,7 +1,7 @@
 import type { CryptoKey, JWK } from 'jose'
 import { ConfigurationError } from '../token/index.ts'
 import { ALGORITHMS } from './algorithms.ts'
-import { boundedSigner } from './bounded-signer.ts'
+import { boundedSigner, isBounded } from './bounded-signer.ts'
 import { type ExaminedKey, examineKey, type PrivateKey } from './private-key.ts'
 import { isSigner, type Signer } from './signer.ts'
 
@@ -32,8 +32,9 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
       throw new ConfigurationError(`expected a key for ${alg}, got a signer for ${key.alg}`, { code: 'key_invalid' })
     }
     // A stranger may be slow, or answer what is no signature.
-    const within = boundedSigner(key)
-    const signer: Signer = kid === key.kid ? within : { alg, kid, publicJwk: key.publicJwk, sign: within.sign }
+    const bounded = isBounded(key) ? key : boundedSigner(key)
+    const signer: Signer =
+      kid === key.kid ? bounded : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => bounded.sign(...input) }
     return { alg, kid, load: async () => signer }
   }
   const examined = examineKey(key, options)

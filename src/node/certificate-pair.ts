@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { ConfigurationError } from '../token/index.ts'
 import { base64url } from '../util/index.ts'
-import { LABEL, whatIs } from './node-signer.ts'
+import { LABELS, whatIs } from './read-private-key.ts'
 
 /** PEM of a certificate, of what belongs to it, and of the authorities that its connections trust. */
 export interface CertificateTexts {
@@ -89,7 +89,7 @@ function readCertificate(text: string, subject: string): X509Certificate {
   } catch {
     // Told below, without the cause: it may quote the text.
   }
-  const label = LABEL.exec(text)?.[1]
+  const [[, label] = []] = text.matchAll(LABELS)
   const other = label === undefined ? whatIs(text, undefined) : `PEM of a ${label.toLowerCase()}`
   throw certificateInvalid(subject, 'a certificate in PEM', label === 'CERTIFICATE' ? 'one that is damaged' : other)
 }

@@ -1,26 +1,31 @@
-import type { Signer } from '../keys/index.ts'
-import { ConfigurationError, isEvertokenError } from '../token/index.ts'
-import { type NodeSignerOptions, nodeSigner } from './node-signer.ts'
+import type { JsonWebKey, Signer } from '../keys/index.ts'
+import { ConfigurationError } from '../token/index.ts'
+import { type NodeSignerOptions, signerNamed } from './node-signer.ts'
 import { readSecretFileSync } from './secret-file.ts'
 import { type SecretFileOptions, secretFile, textOf } from './secret-file-rules.ts'
 
-/** How a key in a file is read and used. */
+/** How a key file is read, and how its key is used. */
 export interface SignerFromFileOptions extends NodeSignerOptions, SecretFileOptions {}
 
 /**
- * Makes a signer from a private key in a file: PEM in any form that `nodeSigner` reads, or a JWK as JSON. The file is read now, so that a
- * mistake shows when the program starts.
+ * Makes a `Signer` from a key file, which is read now and once: a wrong file is refused where the program starts. The file holds PEM in
+ * any form that `nodeSigner` reads, or a JWK.
  *
- * @throws ConfigurationError with code `option_invalid`, `key_invalid`, `file_unreadable`, `file_invalid` or `file_permissions`;
- * TransportError with code `file_unsettled`. They name the file and never its content.
+ * @throws ConfigurationError with code `option_invalid`, `file_unreadable`, `file_invalid`, `file_permissions` or `key_invalid`;
+ * TransportError with code `file_unsettled`. They name the file and never show what is in it.
  */
 export function signerFromFile(path: string, options: SignerFromFileOptions = {}): Signer {
   const file = secretFile('signerFromFile', path, options)
   const text = textOf(file, readSecretFileSync(file))
+  const subject = `signerFromFile: "${path}"`
+  return signerNamed(subject, text.trimStart().startsWith('{') ? parseJwk(text, subject) : text, options)
+}
+
+function parseJwk(text: string, subject: string): JsonWebKey {
   try {
-    return nodeSigner(text.trimStart().startsWith('{') ? JSON.parse(text) : text, options)
-  } catch (error) {
-    const came = isEvertokenError(error) ? error.message.replace('nodeSigner: ', '') : 'expected a JWK, got no JSON'
-    throw new ConfigurationError(`signerFromFile: "${path}": ${came}`, { code: 'key_invalid' })
+    return JSON.parse(text)
+  } catch {
+    // The cause is left out: it quotes the file.
+    throw new ConfigurationError(`${subject}: expected a JWK, got no JSON`, { code: 'key_invalid' })
   }
 }

@@ -113,7 +113,7 @@ describe('clientCertificate()', () => {
         name: 'an encrypted key that does not open',
         change: { key: encrypted, passphrase: 'another' },
         code: 'key_invalid',
-        message: /got one that does not open$/,
+        message: /got one that its passphrase does not open$/,
       },
     ]
   test.for(faults)('refuses $name', ({ change, options, code, message }, { pairs }) => {

@@ -1,0 +1,189 @@
+import { createHash } from 'node:crypto'
+import type { Handle, Mechanism } from 'pkcs11js'
+import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
+import { describe, type Resolvable, resolve } from '../util/index.ts'
+import { findPrivateKey, type Pkcs11KeyName, type Pkcs11PublicKey, readPublicKey } from './pkcs11-key.ts'
+import { ckrOf, findSlot, type Pkcs11js, type Pkcs11Library, tolerate } from './pkcs11-library.ts'
+
+/** Where a key is, and what opens it. */
+export interface KeyOnToken extends Pkcs11KeyName {
+  readonly tokenLabel?: string | undefined
+  readonly tokenSerial?: string | undefined
+  readonly pin: Resolvable<string>
+}
+
+/** One session with one key, logged in, opened again when the token has lost it. */
+export interface KeySession {
+  readonly publicKey: Pkcs11PublicKey
+  /** One signature at a time: a session has room for one operation. */
+  sign(input: Uint8Array, alg: string): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+interface Opened {
+  readonly handle: Handle
+  readonly key: Handle
+}
+
+/** What a session, its login or its key answers when the token was reset, pulled out or logged out by somebody else. */
+const LOST: ReadonlySet<string | undefined> = new Set([
+  'CKR_CRYPTOKI_NOT_INITIALIZED',
+  'CKR_DEVICE_REMOVED',
+  'CKR_KEY_HANDLE_INVALID',
+  'CKR_OBJECT_HANDLE_INVALID',
+  'CKR_OPERATION_NOT_INITIALIZED',
+  'CKR_SESSION_CLOSED',
+  'CKR_SESSION_HANDLE_INVALID',
+  'CKR_TOKEN_NOT_PRESENT',
+  'CKR_USER_NOT_LOGGED_IN',
+])
+
+/** Opens the session, or throws what keeps it closed. */
+export async function openKeySession(library: Pkcs11Library, where: KeyOnToken): Promise<KeySession> {
+  const login = createLogin(library, where.pin)
+  let opened = await open(library, where, login)
+  const publicKey = readOrClose(library, opened)
+  let turn: Promise<unknown> = Promise.resolve()
+  let isClosed = false
+
+  async function signOnce(input: Uint8Array, alg: string): Promise<Uint8Array> {
+    if (isClosed) throw new ConfigurationError('pkcs11Signer: expected a signer that is open', { code: 'closed' })
+    const { module } = library
+    try {
+      return await signWith(library, opened, { input, alg })
+    } catch (error) {
+      if (!LOST.has(ckrOf(error))) throw error
+    }
+    tolerate(() => module.C_CloseSession(opened.handle))
+    tolerate(() => library.initialize())
+    opened = await open(library, where, login)
+    return signWith(library, opened, { input, alg })
+  }
+
+  return {
+    publicKey,
+    sign(input, alg) {
+      const signature = turn.then(() => signOnce(input, alg)).catch(rethrow)
+      turn = signature.catch(() => {})
+      return signature
+    },
+    async close() {
+      // What is being signed is signed first.
+      await turn
+      if (isClosed) return
+      isClosed = true
+      tolerate(() => library.module.C_CloseSession(opened.handle))
+    },
+  }
+}
+
+function readOrClose(library: Pkcs11Library, { handle, key }: Opened): Pkcs11PublicKey {
+  try {
+    return readPublicKey({ library, handle }, key)
+  } catch (error) {
+    tolerate(() => library.module.C_CloseSession(handle))
+    throw typed(error)
+  }
+}
+
+async function open(library: Pkcs11Library, where: KeyOnToken, login: Login): Promise<Opened> {
+  const { module, names } = library
+  let handle: Handle | undefined
+  try {
+    handle = module.C_OpenSession(findSlot(library, where), names.CKF_SERIAL_SESSION)
+    await login(handle)
+    return { handle, key: findPrivateKey({ library, handle }, where) }
+  } catch (error) {
+    const opened = handle
+    if (opened !== undefined) tolerate(() => module.C_CloseSession(opened))
+    throw typed(error)
+  }
+}
+
+type Login = (session: Handle) => Promise<void>
+
+const PIN_REFUSED = /^CKR_PIN_/
+
+/** Logs in. A refused PIN is not tried again: a token locks itself after a few. */
+function createLogin({ module, names }: Pkcs11Library, pin: Resolvable<string>): Login {
+  let refusal: ConfigurationError | undefined
+  return async (session) => {
+    if (refusal !== undefined) throw refusal
+    const text: unknown = await resolve(pin)
+    if (typeof text !== 'string' || text === '') {
+      throw new ConfigurationError(`pkcs11Signer: expected pin to be a non-empty string, got ${describe(text)}`, {
+        code: 'secret_invalid',
+      })
+    }
+    try {
+      module.C_Login(session, names.CKU_USER, text)
+    } catch (error) {
+      const ckr = ckrOf(error)
+      // Sessions of one process share one login.
+      if (ckr === 'CKR_USER_ALREADY_LOGGED_IN') return
+      if (ckr === undefined || !PIN_REFUSED.test(ckr)) throw error
+      refusal = new ConfigurationError(`pkcs11Signer: expected the token to accept the PIN, got ${ckr}`, {
+        code: 'hsm_pin_refused',
+      })
+      throw refusal
+    }
+  }
+}
+
+async function signWith(
+  { module, names }: Pkcs11Library,
+  { handle, key }: Opened,
+  { input, alg }: { readonly input: Uint8Array; readonly alg: string },
+): Promise<Uint8Array> {
+  module.C_SignInit(handle, mechanismFor(alg, names), key)
+  const data = alg.startsWith('ES')
+    ? createHash(`sha${alg.slice(2)}`)
+        .update(input)
+        .digest()
+    : Buffer.from(input)
+  return module.C_SignAsync(handle, data, Buffer.alloc(MAX_SIGNATURE_BYTES))
+}
+
+/** RSA of 8192 bits. */
+const MAX_SIGNATURE_BYTES = 1024
+
+/** Mechanisms of RFC 7518's algorithms. ECDSA gives R || S as a JWS has it, over a hash that is made here. */
+function mechanismFor(alg: string, names: Pkcs11js): Mechanism {
+  if (alg.startsWith('ES')) return { mechanism: names.CKM_ECDSA }
+  const [pkcs1, pss, hashAlg, mgf] = {
+    256: [names.CKM_SHA256_RSA_PKCS, names.CKM_SHA256_RSA_PKCS_PSS, names.CKM_SHA256, names.CKG_MGF1_SHA256] as const,
+    384: [names.CKM_SHA384_RSA_PKCS, names.CKM_SHA384_RSA_PKCS_PSS, names.CKM_SHA384, names.CKG_MGF1_SHA384] as const,
+    512: [names.CKM_SHA512_RSA_PKCS, names.CKM_SHA512_RSA_PKCS_PSS, names.CKM_SHA512, names.CKG_MGF1_SHA512] as const,
+  }[alg.slice(2) as '256' | '384' | '512']
+  if (alg.startsWith('RS')) return { mechanism: pkcs1 }
+  const saltLen = Number(alg.slice(2)) / 8
+  return { mechanism: pss, parameter: { type: names.CK_PARAMS_RSA_PSS, hashAlg, mgf, saltLen } as RsaPss }
+}
+
+type RsaPss = import('pkcs11js').RsaPSS
+
+function rethrow(error: unknown): never {
+  throw typed(error)
+}
+
+/** What a token answers for ever, when a key is not made for this. */
+const UNFIT: ReadonlySet<string> = new Set([
+  'CKR_KEY_FUNCTION_NOT_PERMITTED',
+  'CKR_KEY_SIZE_RANGE',
+  'CKR_KEY_TYPE_INCONSISTENT',
+  'CKR_MECHANISM_INVALID',
+  'CKR_MECHANISM_PARAM_INVALID',
+])
+
+/** A failure of the library in this package's words; others pass through. */
+function typed(error: unknown): unknown {
+  const ckr = ckrOf(error)
+  if (ckr === undefined || isEvertokenError(error)) return error
+  if (UNFIT.has(ckr)) {
+    return new ConfigurationError(`pkcs11Signer: expected a key that can sign, got ${ckr}`, { code: 'key_invalid' })
+  }
+  return new TransportError(`pkcs11Signer: expected the token to work, got ${ckr}`, {
+    code: 'signer_failed',
+    retryable: true,
+  })
+}

@@ -1,0 +1,92 @@
+import { boundedSigner, chooseAlg, type KeyOptions, type Signer } from '../keys/index.ts'
+import { ConfigurationError } from '../token/index.ts'
+import { describe, type Resolvable } from '../util/index.ts'
+import { openLibrary } from './pkcs11-library.ts'
+import { type KeySession, openKeySession } from './pkcs11-session.ts'
+
+/** Where a key is, what opens it, and how it is used. */
+export interface Pkcs11SignerOptions extends KeyOptions {
+  /** Path of the vendor's PKCS #11 library. */
+  readonly library: string
+  /** Label of the token; this or `tokenSerial`. */
+  readonly tokenLabel?: string | undefined
+  /** Serial number of the token, where labels are not unique. */
+  readonly tokenSerial?: string | undefined
+  /** The user's PIN. A function is asked again when the token wants a new login. */
+  readonly pin: Resolvable<string>
+  /** Label of the private key (`CKA_LABEL`); this, `keyId`, or both. */
+  readonly keyLabel?: string | undefined
+  /** Id of the private key (`CKA_ID`), in hexadecimal. */
+  readonly keyId?: string | undefined
+  /** How long one signature may take, waiting for its turn included. Default 5000. */
+  readonly deadlineMs?: number | undefined
+}
+
+/** A signer that holds a session with its token until it is closed. */
+export interface Pkcs11Signer extends Signer {
+  /** Ends the session when what is being signed is signed. */
+  close(): Promise<void>
+}
+
+/**
+ * Makes a `Signer` of an RSA or EC key that stays on a PKCS #11 token, such as an HSM or a smart card. It needs the package
+ * `pkcs11js`. A session that the token loses is opened again, once for a signature. One session signs one thing at a time.
+ *
+ * `sign` throws TransportError with code `signer_timeout` or `signer_failed`, and ConfigurationError as here.
+ *
+ * @throws ConfigurationError with code `option_invalid`, `peer_missing`, `hsm_library_invalid`, `hsm_token_not_found`,
+ * `hsm_pin_refused`, `hsm_key_not_found`, `key_invalid` or `secret_invalid`; TransportError with code `signer_failed`.
+ */
+export async function pkcs11Signer(options: Pkcs11SignerOptions): Promise<Pkcs11Signer> {
+  assertOptions(options)
+  const library = await openLibrary(options.library)
+  try {
+    const session = await openKeySession(library, options)
+    try {
+      return signerOf(session, library, options)
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+  } catch (error) {
+    library.close()
+    throw error
+  }
+}
+
+function signerOf(
+  session: KeySession,
+  library: { close(): void },
+  { alg: wanted, kid, deadlineMs }: Pkcs11SignerOptions,
+): Pkcs11Signer {
+  const { publicJwk, ...key } = session.publicKey
+  const alg = chooseAlg(key, wanted)
+  const signer = { alg, kid, publicJwk, sign: (input: Uint8Array) => session.sign(input, alg) }
+  let closing: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closing ??= session.close().then(() => library.close())
+    return closing
+  }
+  return Object.assign(boundedSigner(signer, { deadlineMs }), { close })
+}
+
+const HEX = /^(?:[\da-f]{2})+$/i
+
+function assertOptions(options: Pkcs11SignerOptions): void {
+  const { library, tokenLabel, tokenSerial, keyLabel, keyId } = options
+  const texts = Object.entries({ library, tokenLabel, tokenSerial, keyLabel, keyId })
+  for (const [name, value] of texts) {
+    const isRequired = name === 'library'
+    if ((typeof value === 'string' && value !== '') || (value === undefined && !isRequired)) continue
+    throw invalid(`${name} to be a non-empty string, got ${describe(value)}`)
+  }
+  if ((tokenLabel === undefined) === (tokenSerial === undefined)) {
+    throw invalid(`either tokenLabel or tokenSerial, got ${tokenLabel === undefined ? 'neither' : 'both'}`)
+  }
+  if (keyLabel === undefined && keyId === undefined) throw invalid('keyLabel or keyId, got neither')
+  if (keyId !== undefined && !HEX.test(keyId)) throw invalid('keyId to be hexadecimal, got another text')
+}
+
+function invalid(expected: string): ConfigurationError {
+  return new ConfigurationError(`pkcs11Signer: expected ${expected}`, { code: 'option_invalid' })
+}
