@@ -102,6 +102,27 @@ describe.each([awsKms, googleCloudKms, azureKeyVault, vaultTransit])('a signer o
     },
   )
 
+  test('F9.10 while the service throttles, the token in hand is served, and renewed as soon as that works', async ({
+    start,
+    manage,
+    clock,
+    recorder,
+  }) => {
+    const service = await start(kms)
+    const authentication = privateKeyJwt(await service.signer())
+    const tokens = manage({ issuer: 'https://as.example', authentication })
+    await tokens.getToken('api')
+    service.meddle(() => kms.refusal('throttled', secret))
+    await clock.advance(59 * 60_000 + 50_000)
+    expect((await tokens.getToken('api')).accessToken).toBe('token-1')
+    expect(recorder.events).toContainEqual({ name: 'renewal_failed', client: 'api', error: 'signer_failed' })
+    service.meddle((answer) => answer)
+    await clock.advance(1000)
+    // The renewal goes on behind: nobody waits for it while a token is in hand.
+    await expect.poll(async () => (await tokens.getToken('api')).accessToken, { interval: 1 }).toBe('token-2')
+    expect(service.requests.filter(kms.isSigning)).toHaveLength(3)
+  })
+
   test('F9.10 a service that is down is a typed error that may pass', async ({ start }) => {
     const service = await start(kms)
     const signer = await service.signer()
@@ -137,6 +158,15 @@ describe.each([awsKms, googleCloudKms, azureKeyVault, vaultTransit])('a signer o
     const signer = await service.signer()
     service.meddle(() => ({ status: 200, body: '<html>' }))
     expect(await rejection(Promise.resolve(signer.sign(input)))).toMatchObject(invalid)
+  })
+
+  test('follows no redirect, which would take what it presents to somebody else', async ({ start, elsewhere }) => {
+    const service = await start(kms)
+    const signer = await service.signer()
+    service.meddle(() => ({ status: 307, body: '', location: elsewhere.tokenEndpoint }))
+    const error = await rejection(Promise.resolve(signer.sign(input)))
+    expect(error.code).toMatch(/^signer_(failed|refused)$/)
+    expect(elsewhere.requests).toEqual([])
   })
 
   test('F9.10 a public key that is none is a typed error', async ({ start }) => {

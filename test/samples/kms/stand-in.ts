@@ -17,6 +17,8 @@ export interface SeenRequest {
 export interface Answer {
   readonly status: number
   readonly body: unknown
+  /** Where a redirect points to. */
+  readonly location?: string
 }
 
 /** A key management service, as its documentation describes it. */
@@ -71,7 +73,8 @@ export async function startKms(kms: Kms, key: HiddenKey): Promise<StandIn> {
     requests.push(request)
     const answer = meddling(kms.answer(request, key, url), request)
     if (answer === 'silence') return fallSilent()
-    outgoing.writeHead(answer.status, { 'content-type': 'application/x-amz-json-1.1' })
+    const { status, location } = answer
+    outgoing.writeHead(status, { 'content-type': 'application/json', ...(location !== undefined && { location }) })
     outgoing.end(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
   })
   const { port, shut } = await listenOnLoopback(server)
