@@ -169,9 +169,9 @@ describe.each([awsKms, googleCloudKms, azureKeyVault, vaultTransit])('a signer o
     expect(elsewhere.requests).toEqual([])
   })
 
-  test('F9.10 a public key that is none is a typed error', async ({ start }) => {
+  test.for(kms.wrongKeys)('F9.10 $name in place of the public key: a typed error', async ({ change }, { start }) => {
     const service = await start(kms)
-    service.meddle(({ status, body }) => ({ status, body: kms.withoutKey(Object(body)) }))
+    service.meddle(({ status, body }) => ({ status, body: change(Object(body)) }))
     expect(await rejection(service.signer())).toMatchObject(invalid)
   })
 

@@ -69,7 +69,10 @@ export const awsKms: Kms = {
     { name: 'no signature', change: ({ KeyId }) => ({ KeyId }) },
     { name: 'a signature of another key', change: (body) => ({ ...body, KeyId: `${ARN}0` }) },
   ],
-  withoutKey: (body) => ({ ...body, PublicKey: 'AAAA' }),
+  wrongKeys: [
+    { name: 'other bytes', change: (body) => ({ ...body, PublicKey: 'AAAA' }) },
+    { name: 'nothing', change: (body) => ({ ...body, PublicKey: undefined }) },
+  ],
   otherKeys: [
     { name: 'secp256k1', change: (body) => ({ ...body, KeySpec: 'ECC_SECG_P256K1' }) },
     { name: 'encryption', change: (body) => ({ ...body, SigningAlgorithms: undefined, KeySpec: 'RSA_2048' }) },

@@ -42,7 +42,13 @@ export const azureKeyVault: Kms = {
     { name: 'no signature', change: ({ kid }) => ({ kid }) },
     { name: 'a signature of another version', change: ({ value, kid }) => ({ value, kid: `${kid}0` }) },
   ],
-  withoutKey: ({ key }) => ({ key: { ...membersOf(key), y: 'AAAA' } }),
+  wrongKeys: [
+    { name: 'a point elsewhere', change: ({ key }) => ({ key: { ...membersOf(key), y: 'AAAA' } }) },
+    {
+      name: 'another version',
+      change: ({ key }) => ({ key: { ...membersOf(key), kid: 'https://vault.example/other' } }),
+    },
+  ],
   otherKeys: [
     { name: 'secp256k1', change: ({ key }) => ({ key: { ...membersOf(key), kty: 'EC', crv: 'P-256K' } }) },
     { name: 'AES', change: ({ key }) => ({ key: { ...membersOf(key), kty: 'oct-HSM', crv: undefined } }) },

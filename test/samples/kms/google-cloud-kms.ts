@@ -49,7 +49,11 @@ export const googleCloudKms: Kms = {
     { name: 'no signature', change: ({ name }) => ({ name }) },
     { name: 'a signature of another version', change: (body) => ({ ...body, name: VERSION.replace(/1$/, '2') }) },
   ],
-  withoutKey: (body) => ({ ...body, pem: 'no key' }),
+  wrongKeys: [
+    { name: 'another text', change: (body) => ({ ...body, pem: 'no key' }) },
+    { name: 'nothing', change: (body) => ({ ...body, pem: undefined }) },
+    { name: 'another version', change: (body) => ({ ...body, name: VERSION.replace(/1$/, '2') }) },
+  ],
   otherKeys: [
     { name: 'secp256k1', change: (body) => ({ ...body, algorithm: 'EC_SIGN_SECP256K1_SHA256' }) },
     { name: 'RSA without a hash', change: (body) => ({ ...body, algorithm: 'RSA_SIGN_RAW_PKCS1_2048' }) },

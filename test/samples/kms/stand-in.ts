@@ -36,8 +36,8 @@ export interface Kms {
   refusal(kind: Refusal, quoted: string): Answer
   /** Answers to a signing request that are none, by what is wrong with them. */
   readonly wrong: readonly WrongAnswer[]
-  /** The answer about a key, with something else in place of the key. */
-  withoutKey(body: Record<string, unknown>): unknown
+  /** Answers about a key that hold no public key of it. */
+  readonly wrongKeys: readonly WrongAnswer[]
   /** Answers for keys that cannot sign a JWS. */
   readonly otherKeys: readonly WrongAnswer[]
 }

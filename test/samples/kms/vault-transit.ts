@@ -59,7 +59,13 @@ export const vaultTransit: Kms = {
     { name: 'a signature of another version', change: () => ({ data: { signature: 'vault:v2:AAAA' } }) },
     { name: 'no data', change: () => ({}) },
   ],
-  withoutKey: ({ data }) => ({ data: { ...membersOf(data), keys: { [VERSION]: { public_key: 'no key' } } } }),
+  wrongKeys: [
+    {
+      name: 'another text',
+      change: ({ data }) => ({ data: { ...membersOf(data), keys: { [VERSION]: { public_key: 'no key' } } } }),
+    },
+    { name: 'other versions only', change: ({ data }) => ({ data: { ...membersOf(data), latest_version: 4 } }) },
+  ],
   otherKeys: [
     { name: 'aes256-gcm96', change: ({ data }) => ({ data: { ...membersOf(data), type: 'aes256-gcm96' } }) },
     { name: 'ed25519', change: ({ data }) => ({ data: { ...membersOf(data), type: 'ed25519' } }) },
