@@ -122,6 +122,32 @@ describe('N7.05 F9.09 files that are replaced while the certificate is in use', 
     await expect.poll(() => server.openSockets, { interval: 5 }).toBe(1)
   })
 
+  test('N7.05 a request under way that is redirected ends over the old connections too', async ({
+    files,
+    pairs,
+    authority,
+    clock,
+    open,
+  }) => {
+    const redirect: (() => void)[] = []
+    await using server = await startMtlsServer(authority, {
+      answer: ({ url }) => {
+        if (url === '/new') return { body: 'done' }
+        return (response) => void redirect.push(() => response.writeHead(302, { location: '/new' }).end())
+      },
+    })
+    const certificate = open(files, { clock })
+    const before = certificate.fetch(`${server.origin}/old`)
+    await server.nextRequest()
+    await files.replace('key', pairs.green.key)
+    await files.replace('cert', pairs.green.cert)
+    await clock.advance(SECOND)
+    await certificate.refresh()
+    for (const send of redirect) send()
+    expect(await (await before).text()).toBe('done')
+    await expect.poll(() => server.openSockets, { interval: 5 }).toBe(0)
+  })
+
   test('F9.09 no request fails and none mixes while the files are replaced over and over', async ({
     files,
     pairs,
