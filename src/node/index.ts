@@ -16,6 +16,6 @@ export {
   kubernetesServiceAccount,
   spiffeJwtSvid,
 } from './platforms.ts'
-export type { FilePermissions } from './secret-file.ts'
+export { type FilePermissions, readSecretFileSync, type SecretFileOptions } from './secret-file.ts'
 export { type SecretFromFileOptions, secretFromFile } from './secret-from-file.ts'
 export { type SignerFromFileOptions, signerFromFile } from './signer-from-file.ts'
