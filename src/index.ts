@@ -19,8 +19,8 @@ export {
 } from './fetch/index.ts'
 export type { KeyOptions, PrivateKey, Signer } from './keys/index.ts'
 export {
+  type AssertionContext,
   type AssertionOptions,
-  type AssertionRequest,
   type AssertionSource,
   type AttestJwtClientAuthOptions,
   type AuthenticationAnswer,

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { ALGORITHMS } from '../keys/index.ts'
 import { type Arguments, type Command, usageInvalid } from './command.ts'
 
 /**
@@ -75,4 +76,13 @@ function countOf(least: number, most: number): string {
 /** A word as it was typed, where it looks like the name of something: what else is typed may be a secret. */
 export function presentableWord(word: string): string {
   return /^-{0,2}[a-z][a-z-]{0,23}$/i.test(word) ? `"${word}"` : 'something else'
+}
+
+/**
+ * Refuses an algorithm that no key is made for.
+ *
+ * @throws ConfigurationError with code `usage_invalid`.
+ */
+export function assertAlg(name: string, alg: string): void {
+  if (!ALGORITHMS.has(alg)) throw usageInvalid(name, `--alg out of ${[...ALGORITHMS.keys()].join(', ')}`, 'another one')
 }

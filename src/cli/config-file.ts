@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import type { ClientDefinitions, TokenManagerOptions } from '../client/index.ts'
 import { ConfigurationError, isEvertokenError } from '../token/index.ts'
 import { describe } from '../util/index.ts'
-import { kindOf } from './error-kind.ts'
+import { kindOf } from './messages.ts'
 
 /** Where the configuration is looked for when no option says so. */
 export const CONFIG_FILES = ['evertoken.config.js', 'evertoken.config.mjs'] as const

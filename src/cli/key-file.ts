@@ -1,9 +1,10 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { resolve } from 'node:path'
 import { chooseAlg, type JsonWebKey, jwkThumbprint, type KeyKind, publicJwkOf, type Signer } from '../keys/index.ts'
-import { nodeSigner, readSecretFileSync } from '../node/index.ts'
+import { nodeSigner, secretFromFile } from '../node/index.ts'
 import { ConfigurationError, isEvertokenError } from '../token/index.ts'
 import type { CommandContext } from './command.ts'
+import { tell } from './messages.ts'
 
 /** How the keys of files are read. */
 export interface KeyFileOptions {
@@ -21,7 +22,7 @@ type Key = Pick<Signer, 'publicJwk' | 'kid' | 'alg'>
  * The public key of a file, as it is registered: out of a private or public key, PEM or JWK, or a certificate. Its `kid` is the one that is
  * given, else its own, else its thumbprint (RFC 7638). A private key that others can read gets a warning.
  *
- * @throws ConfigurationError with code `file_invalid` or `key_invalid`; it names the file and never its content.
+ * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `key_invalid`; it names the file and never its content.
  */
 export async function publicJwkFromFile(
   file: string,
@@ -29,17 +30,15 @@ export async function publicJwkFromFile(
   { cwd, stderr }: Pick<CommandContext, 'cwd' | 'stderr'>,
 ): Promise<JsonWebKey> {
   const path = resolve(cwd, file)
-  const text = readSecretFileSync(path, { subject: 'key file', permissions: 'any' })
+  const text = await secretFromFile(path, { permissions: 'any' })()
   const { key, isPrivate } = naming(path, () => keyIn(text, options))
-  if (isPrivate) warnOfReaders(path, stderr)
+  if (isPrivate) await warnOfReaders(path, stderr)
   return publicJwkOf({ ...key, kid: key.kid ?? (await jwkThumbprint(key.publicJwk)) })
 }
 
-/** The passphrase in a file, without the end of its line. */
-export function passphraseIn(file: string | undefined, cwd: string): string | undefined {
-  if (file === undefined) return undefined
-  const text = readSecretFileSync(resolve(cwd, file), { subject: 'passphrase file', permissions: 'private' })
-  return text.replace(/\r?\n$/, '')
+/** The passphrase in a file that its owner alone can read, without the end of its line. */
+export async function passphraseIn(file: string | undefined, cwd: string): Promise<string | undefined> {
+  return file === undefined ? undefined : secretFromFile(resolve(cwd, file))()
 }
 
 interface Found {
@@ -89,11 +88,11 @@ function naming(path: string, work: () => Found): Found {
   }
 }
 
-function warnOfReaders(path: string, stderr: CommandContext['stderr']): void {
+async function warnOfReaders(path: string, stderr: CommandContext['stderr']): Promise<void> {
   try {
-    readSecretFileSync(path, { subject: 'warning', permissions: 'private' })
+    await secretFromFile(path)()
   } catch (error) {
-    if (isEvertokenError(error) && error.code === 'file_permissions') stderr.write(`evertoken: ${error.message}\n`)
+    if (isEvertokenError(error) && error.code === 'file_permissions') tell(stderr, `warning: ${error.message}`)
   }
 }
 

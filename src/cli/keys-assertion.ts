@@ -1,5 +1,6 @@
 import type { Command } from './command.ts'
 import { CONFIG_FILES, loadConfig } from './config-file.ts'
+import { jsonText } from './messages.ts'
 
 /** `evertoken keys assertion`: what the client assertion of a client says. */
 export const keysAssertion: Command = {
@@ -23,6 +24,6 @@ export const keysAssertion: Command = {
     await createTokenManager(config).close()
     const [clientName = ''] = operands
     const { type, header, claims } = await previewAssertion(config, clientName, signal)
-    stdout.write(`${JSON.stringify({ client_assertion_type: type, header, claims }, null, 2)}\n`)
+    stdout.write(jsonText({ client_assertion_type: type, header, claims }))
   },
 }

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
 import { ALGORITHMS } from '../keys/index.ts'
+import { assertAlg } from './arguments.ts'
 import { type Command, type CommandContext, usageInvalid } from './command.ts'
+import { jsonText, tell } from './messages.ts'
 import { newKey } from './new-key.ts'
 import { createPrivateFile, replacePrivateFile } from './private-file.ts'
 
@@ -26,24 +28,19 @@ export const keysGenerate: Command = {
   ],
   async run(context) {
     const { options } = context.args
-    const alg = algOf(options)
+    const alg = options.get('alg') ?? DEFAULT_ALG
+    assertAlg(NAME, alg)
     const out = targetOf(options)
     const { privatePem, publicJwk } = await newKey(alg, options.get('kid'))
     // A user who has stopped the program meanwhile expects no file.
     context.signal.throwIfAborted()
-    const publicText = `${JSON.stringify(publicJwk, null, 2)}\n`
+    const publicText = jsonText(publicJwk)
     if (out === undefined) return print(privatePem, publicText, context)
     const file = { subject: NAME, path: resolve(context.cwd, out), text: privatePem }
     if (options.has('force')) replacePrivateFile(file)
     else createPrivateFile(file)
     context.stdout.write(publicText)
   },
-}
-
-function algOf(options: CommandContext['args']['options']): string {
-  const alg = options.get('alg') ?? DEFAULT_ALG
-  if (ALGORITHMS.has(alg)) return alg
-  throw usageInvalid(NAME, `--alg out of ${[...ALGORITHMS.keys()].join(', ')}`, 'another one')
 }
 
 /** The file, or nothing for standard output. */
@@ -58,8 +55,7 @@ function targetOf(options: CommandContext['args']['options']): string | undefine
 }
 
 function print(privatePem: string, publicText: string, { stdout, stderr }: CommandContext): void {
-  if (stdout.isTerminal)
-    stderr.write('evertoken: a private key is shown on this terminal, and may stay in its history\n')
+  if (stdout.isTerminal) tell(stderr, 'a private key is shown on this terminal, and may stay in its history')
   stderr.write(publicText)
   stdout.write(privatePem)
 }

@@ -1,7 +1,9 @@
 import type { JsonWebKey } from '../keys/index.ts'
 import { ConfigurationError } from '../token/index.ts'
+import { assertAlg } from './arguments.ts'
 import { type Command, usageInvalid } from './command.ts'
 import { passphraseIn, publicJwkFromFile } from './key-file.ts'
+import { jsonText } from './messages.ts'
 
 const NAME = 'keys jwks'
 
@@ -26,7 +28,8 @@ export const keysJwks: Command = {
     for (const name of ['kid', 'alg']) {
       if (options.has(name) && operands.length > 1) throw usageInvalid(NAME, `--${name} with one file`, 'several')
     }
-    const passphrase = passphraseIn(options.get('passphrase-file'), cwd)
+    if (alg !== undefined) assertAlg(NAME, alg)
+    const passphrase = await passphraseIn(options.get('passphrase-file'), cwd)
     const keys: JsonWebKey[] = []
     for (const file of operands) {
       const key = await publicJwkFromFile(file, { kid, alg, passphrase }, { cwd, stderr })
@@ -37,6 +40,6 @@ export const keysJwks: Command = {
       }
       keys.push(key)
     }
-    stdout.write(`${JSON.stringify({ keys }, null, 2)}\n`)
+    stdout.write(jsonText({ keys }))
   },
 }

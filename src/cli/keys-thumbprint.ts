@@ -11,7 +11,7 @@ export const keysThumbprint: Command = {
   operands: [1, 1],
   options: [{ name: 'passphrase-file', value: 'file', summary: 'opens an encrypted key' }],
   async run({ args: { operands, options }, cwd, stdout, stderr }) {
-    const passphrase = passphraseIn(options.get('passphrase-file'), cwd)
+    const passphrase = await passphraseIn(options.get('passphrase-file'), cwd)
     for (const file of operands) {
       stdout.write(`${await jwkThumbprint(await publicJwkFromFile(file, { passphrase }, { cwd, stderr }))}\n`)
     }

@@ -1,9 +1,8 @@
-import { isEvertokenError } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
 import { parseArguments, presentableWord } from './arguments.ts'
-import { type Command, type CommandContext, isUsageInvalid, type Output, usageInvalid } from './command.ts'
-import { kindOf } from './error-kind.ts'
+import { type Command, type CommandContext, isUsageInvalid, usageInvalid } from './command.ts'
 import { commandHelp, familyHelp, programHelp } from './help.ts'
+import { messageOf, tell } from './messages.ts'
 
 /** What the program runs in; each command is told its arguments beside it. */
 export interface CommandLine extends Omit<CommandContext, 'args'> {
@@ -37,7 +36,8 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
   } catch (error) {
     const { aborted, reason } = line.signal
     if (aborted) return typeof reason === 'number' ? reason : INTERRUPTED
-    return report(error, line.stderr)
+    tell(line.stderr, messageOf(error))
+    return isUsageInvalid(error) ? WRONG_USAGE : FAILED
   }
 }
 
@@ -77,15 +77,4 @@ function familyOf(first: string, commands: readonly Command[]): readonly Command
 
 function wordsOf({ name }: Command): number {
   return name.split(' ').length
-}
-
-function report(error: unknown, stderr: Output): number {
-  stderr.write(`evertoken: ${presentable(error)}\n`)
-  return isUsageInvalid(error) ? WRONG_USAGE : FAILED
-}
-
-/** Errors of this package hold no secret. What others write in theirs nobody knows, so that only their kind is told. */
-function presentable(error: unknown): string {
-  if (isEvertokenError(error)) return `${error.message.replaceAll(/\p{Cc}/gu, '?')} (${error.code})`
-  return `expected no failure, got ${kindOf(error)}`
 }

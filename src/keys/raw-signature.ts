@@ -1,13 +1,17 @@
 import { ConfigurationError } from '../token/index.ts'
 
 /** Bytes of one coordinate, by the ECDSA algorithms of RFC 7518 section 3.4. */
-const COORDINATE_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384: 48, ES512: 66 }
+const COORDINATE_BYTES: ReadonlyMap<string, number> = new Map([
+  ['ES256', 32],
+  ['ES384', 48],
+  ['ES512', 66],
+])
 const SEQUENCE = 0x30
 const INTEGER = 0x02
 
 /** How long a signature of an algorithm is, in bytes; `undefined` for RSA, where the key tells. */
 export function signatureBytes(alg: string): number | undefined {
-  const coordinate = COORDINATE_BYTES[alg]
+  const coordinate = COORDINATE_BYTES.get(alg)
   if (coordinate !== undefined) return 2 * coordinate
   return alg === 'EdDSA' || alg === 'Ed25519' ? 64 : undefined
 }
@@ -19,7 +23,7 @@ export function signatureBytes(alg: string): number | undefined {
  * @throws ConfigurationError with code `signature_invalid` when the bytes are no such signature for the algorithm.
  */
 export function rawSignatureFromDer(der: Uint8Array, alg: 'ES256' | 'ES384' | 'ES512'): Uint8Array {
-  const size = COORDINATE_BYTES[alg]
+  const size = COORDINATE_BYTES.get(alg)
   if (size === undefined) throw invalid('ES256, ES384 or ES512', 'another algorithm')
   const sequence = readValue(der, SEQUENCE)
   const r = sequence?.rest.length === 0 ? readValue(sequence.content, INTEGER) : undefined

@@ -7,9 +7,11 @@ export interface UnverifiedJwt {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** RSA signatures of 1024 bits and more, in steps of 256 bits. */
+/** RSA with 1024 bits, weaker keys are nobody's; sizes are whole words. */
 const MIN_RSA_BYTES = 128
-const STEP_BYTES = 32
+const WORD_BYTES = 8
+/** EdDSA with Ed448 (RFC 8037 section 3.1). */
+const ED448_BYTES = 114
 
 /**
  * Reads a JWT (RFC 7519) without verifying it; `undefined` when it is none, or not whole: a signature that is shorter or longer than its
@@ -21,13 +23,14 @@ export function readUnverifiedJwt(text: string): UnverifiedJwt | undefined {
   const [header, claims] = parts.map(objectIn)
   const signature = fromBase64url(parts[2] ?? '')
   if (header === undefined || claims === undefined || signature === undefined) return undefined
-  return isWhole(String(header.alg), signature.length) ? { header, claims } : undefined
+  const { alg } = header
+  return typeof alg === 'string' && isWhole(alg, signature.length) ? { header, claims } : undefined
 }
 
 function isWhole(alg: string, bytes: number): boolean {
   const exact = alg.startsWith('HS') ? Number(alg.slice(2)) / 8 : signatureBytes(alg)
-  if (exact !== undefined) return bytes === exact
-  return /^[RP]S/.test(alg) ? bytes >= MIN_RSA_BYTES && bytes % STEP_BYTES === 0 : bytes > 0
+  if (exact !== undefined) return bytes === exact || (alg === 'EdDSA' && bytes === ED448_BYTES)
+  return /^[RP]S/.test(alg) ? bytes >= MIN_RSA_BYTES && bytes % WORD_BYTES === 0 : bytes > 0
 }
 
 function objectIn(part: string): Readonly<Record<string, unknown>> | undefined {

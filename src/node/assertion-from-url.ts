@@ -1,87 +1,79 @@
-import { readUnverifiedJwt } from '../keys/index.ts'
-import { JWT_BEARER } from '../oauth/index.ts'
-import { type ClientAssertion, ConfigurationError } from '../token/index.ts'
-import { type Awaitable, type Clock, insecurityOf, parseUrl, systemClock, waitFor } from '../util/index.ts'
-import { askForAssertion } from './ask-for-assertion.ts'
-import { type AssertionMoment, assertAlive, type PlatformAssertion } from './assertion-from-file.ts'
+import { type AssertionContext, type AssertionSource, type Fetch, JWT_BEARER } from '../oauth/index.ts'
+import { ConfigurationError } from '../token/index.ts'
+import { type Clock, describe, type Resolvable, resolve, systemClock } from '../util/index.ts'
+import { assertionCache } from './assertion-cache.ts'
+import { assertType, checkedAssertion } from './assertion-check.ts'
+import { assertionHeaders, assertionUrl, fetchAssertion } from './assertion-endpoint.ts'
+import { byteLimit } from './secret-file-rules.ts'
 
-/** How a platform is asked for an assertion. */
-export interface AssertionFromUrlOptions {
-  /** What the platform wants to see, such as `Metadata-Flavor: Google`. A function is called for every request. */
-  readonly headers?: HeaderValues | (() => Awaitable<HeaderValues>) | undefined
-  /** The member of a JSON answer that holds the assertion. Default `value`. An answer that is no JSON is the assertion itself. */
+/** What {@link assertionFromUrl} can be told. */
+export interface AssertionUrlOptions {
+  /** Request headers, or a function that is asked for them before each request. */
+  readonly headers?: Resolvable<Readonly<Record<string, string>>> | undefined
+  /** Parameters to set in the query of the URL, or a function that knows for which client and server. */
+  readonly query?: AssertionQuery | ((context: Partial<AssertionContext>) => AssertionQuery) | undefined
+  /** The member of a JSON answer that holds the assertion. Default `value`. An answer that is no JSON object is the assertion. */
   readonly member?: string | undefined
-  /** `client_assertion_type`. Default: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`. */
+  /** `client_assertion_type`. Default `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`. */
   readonly type?: string | undefined
-  /** How long one request may take, in milliseconds. Default 5000. */
+  /** Sends the requests. Default: the global `fetch`. */
+  readonly fetch?: Fetch | undefined
+  /** Milliseconds until a request is given up. Default 5000. */
   readonly deadlineMs?: number | undefined
-  /** Sends the request. Default: the global `fetch`. */
-  readonly fetch?: typeof globalThis.fetch | undefined
+  /** The longest answer. Default 64 KiB. */
+  readonly maxBytes?: number | undefined
+  /** Tells whether a JWT has expired. Default: the clock of whoever asks, else the system's. */
+  readonly clock?: Clock | undefined
 }
 
-/** HTTP headers by name. */
-export type HeaderValues = Readonly<Record<string, string>>
+/** Names and values of query parameters. */
+export type AssertionQuery = Readonly<Record<string, string>>
 
 const DEADLINE_MS = 5000
-/** An assertion is kept until a fifth of its life is left, 30 s at the most. */
-const LAST_SHARE = 1 / 5
-const LAST_MS = 30_000
-
-interface Held {
-  readonly value: string
-  readonly until: number
-}
+const MAX_DEADLINE_MS = 10 * 60 * 1000
 
 /**
- * An assertion that the platform gives for the asking: GitHub Actions, a metadata server, an agent. One that has a `jti` is meant for one use
- * and asked for anew each time; another is kept until shortly before it expires. Requests that overlap share one of those.
+ * Gives the assertion that a metadata server or an issuer of workload tokens hands out for a GET request. The URL is https, or
+ * http to this machine or to a link-local metadata address.
  *
- * The function throws ConfigurationError with code `assertion_source_invalid` or `assertion_expired`, TransportError with code
- * `assertion_unavailable`, none of which shows a header or the answer.
+ * A JWT with a `jti` is used once, and asked for anew by each call. One without is kept until 30 seconds, or a fifth of its lifetime
+ * where that is less, before it expires. Calls that overlap share one request.
  *
- * @throws ConfigurationError with code `option_invalid` for a URL that is neither https nor one of this machine or its metadata server.
+ * @throws ConfigurationError with code `option_invalid` at once; at use with code `assertion_refused`, `client_assertion_invalid` or
+ * `assertion_expired`. TransportError at use, with code `assertion_unavailable` when the server says "not now".
  */
-export function assertionFromUrl(url: string | URL, options: AssertionFromUrlOptions = {}): PlatformAssertion {
-  const { type = JWT_BEARER, member = 'value', deadlineMs = DEADLINE_MS, headers = {}, fetch } = options
-  const target = checkedUrl(String(url))
-  const subject = `assertion from ${target.host}`
-  let held: Held | undefined
-
-  async function ask(clock: Clock): Promise<Held> {
-    const sent = typeof headers === 'function' ? await headers() : headers
-    const value = await askForAssertion(target, { subject, headers: sent, member, deadlineMs, clock, fetch })
-    assertAlive(value, { subject: `${subject}: expected`, clock })
-    return { value, until: keptUntil(value, clock.wallTime()) }
-  }
-
-  return async ({ clock = systemClock, signal }: AssertionMoment = {}): Promise<ClientAssertion> => {
-    if (held !== undefined && clock.wallTime() < held.until) return { type, value: held.value }
-    const asked = await waitFor(ask(clock), signal)
-    held = asked.until === 0 ? undefined : asked
-    return { type, value: asked.value }
+export function assertionFromUrl(url: Resolvable<string | URL>, options: AssertionUrlOptions = {}): AssertionSource {
+  const { headers = {}, query = {}, member = 'value', type = JWT_BEARER, deadlineMs = DEADLINE_MS } = options
+  assertOptions(url, { ...options, type, deadlineMs })
+  const maxBytes = byteLimit('assertionFromUrl', options.maxBytes)
+  const cache = assertionCache()
+  return async (context = {}) => {
+    const { signal } = context
+    const clock = options.clock ?? context.clock ?? systemClock
+    signal?.throwIfAborted()
+    const target = assertionUrl('assertionFromUrl', await resolve<string | URL>(url))
+    const parameters = typeof query === 'function' ? query(context) : query
+    for (const [name, value] of Object.entries(parameters)) target.searchParams.set(name, value)
+    return cache.get({ key: target.href, clock, signal }, async () => {
+      const sent = assertionHeaders('assertionFromUrl', await resolve(headers))
+      const { fetch } = options
+      const text = await fetchAssertion({ url: target, headers: sent, fetch, deadlineMs, maxBytes, member, clock })
+      return checkedAssertion(text, { subject: `assertion from ${target.protocol}//${target.host}`, type, clock })
+    })
   }
 }
 
-/** Until when an assertion may be used again; 0 for one use. */
-function keptUntil(value: string, now: number): number {
-  const { jti, exp } = readUnverifiedJwt(value)?.claims ?? {}
-  if (jti !== undefined || typeof exp !== 'number') return 0
-  const lifetimeMs = exp * 1000 - now
-  return exp * 1000 - Math.min(LAST_MS, lifetimeMs * LAST_SHARE)
-}
-
-/** Metadata servers of clouds, which are reached over the link and speak plain http. */
-const METADATA_HOSTS: ReadonlySet<string> = new Set(['metadata.google.internal', '[fd00:ec2::254]', '100.100.100.200'])
-const LINK_LOCAL = /^169\.254\.\d{1,3}\.\d{1,3}$/
-
-function checkedUrl(text: string): URL {
-  const url = parseUrl(text)
-  const insecurity = url === undefined ? 'a URL' : insecurityOf(url)
-  const isMetadata = url?.protocol === 'http:' && (METADATA_HOSTS.has(url.hostname) || LINK_LOCAL.test(url.hostname))
-  if (url !== undefined && (insecurity === undefined || (isMetadata && url.username === '' && url.password === ''))) {
-    return url
-  }
-  throw new ConfigurationError(`assertionFromUrl: expected url to be ${insecurity}, got another`, {
-    code: 'option_invalid',
-  })
+/** A mistake that shows at creation is thrown there. */
+function assertOptions(url: unknown, { type, deadlineMs, headers, fetch }: AssertionUrlOptions): void {
+  if (typeof url !== 'function') assertionUrl('assertionFromUrl', url)
+  assertType('assertionFromUrl', type)
+  if (headers !== undefined && typeof headers !== 'function') assertionHeaders('assertionFromUrl', headers)
+  const isDeadline = Number.isInteger(deadlineMs) && Number(deadlineMs) >= 1 && Number(deadlineMs) <= MAX_DEADLINE_MS
+  const problem = !isDeadline
+    ? `deadlineMs to be a whole number from 1 to ${MAX_DEADLINE_MS}`
+    : fetch !== undefined && typeof fetch !== 'function'
+      ? `fetch to be a function, got ${describe(fetch)}`
+      : undefined
+  if (problem === undefined) return
+  throw new ConfigurationError(`assertionFromUrl: expected ${problem}`, { code: 'option_invalid' })
 }

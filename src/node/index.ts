@@ -1,21 +1,19 @@
-export {
-  type AssertionFromFileOptions,
-  type AssertionMoment,
-  assertionFromFile,
-  type PlatformAssertion,
-} from './assertion-from-file.ts'
-export { type AssertionFromUrlOptions, assertionFromUrl, type HeaderValues } from './assertion-from-url.ts'
+export { type AssertionFileOptions, assertionFromFile } from './assertion-from-file.ts'
+export { type AssertionQuery, type AssertionUrlOptions, assertionFromUrl } from './assertion-from-url.ts'
+export type { CertificateExtras, ClientCertificateSource } from './certificate-source.ts'
+export { type ClientCertificateOptions, clientCertificate, type NodeClientCertificate } from './client-certificate.ts'
 export { type NodeKey, type NodeSignerOptions, nodeSigner } from './node-signer.ts'
+export type { SecretFileOptions } from './secret-file-rules.ts'
+export { secretFromFile } from './secret-from-file.ts'
+export { type SignerFromFileOptions, signerFromFile } from './signer-from-file.ts'
 export {
-  type AzureClient,
+  type AzureWorkloadIdentity,
   azureWorkloadIdentity,
-  type GitHubActionsOptions,
+  type Environment,
+  type GithubActionsOptions,
   githubActions,
   gitlabCi,
-  type KubernetesServiceAccountOptions,
+  type KubernetesOptions,
   kubernetesServiceAccount,
   spiffeJwtSvid,
-} from './platforms.ts'
-export { type FilePermissions, readSecretFileSync, type SecretFileOptions } from './secret-file.ts'
-export { type SecretFromFileOptions, secretFromFile } from './secret-from-file.ts'
-export { type SignerFromFileOptions, signerFromFile } from './signer-from-file.ts'
+} from './workload-identities.ts'

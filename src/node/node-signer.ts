@@ -68,10 +68,11 @@ function parse(key: Exclude<NodeKey, KeyObject>, passphrase: string | undefined)
   }
 }
 
-const LABEL = /-----BEGIN ([A-Z0-9 ]+)-----/
+/** What PEM says that it holds. */
+export const LABEL: RegExp = /-----BEGIN ([A-Z0-9 ]+)-----/
 
 /** A few words on a text that is no private key, or none that opens. */
-function whatIs(text: string, passphrase: string | undefined): string {
+export function whatIs(text: string, passphrase: string | undefined): string {
   const label = LABEL.exec(text)?.[1]
   if (label === undefined) return text.trim() === '' ? 'an empty text' : 'a text that is not PEM'
   const isEncrypted = label === 'ENCRYPTED PRIVATE KEY' || text.includes('Proc-Type: 4,ENCRYPTED')

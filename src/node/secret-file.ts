@@ -1,155 +1,113 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
-import { ConfigurationError, TransportError } from '../token/index.ts'
+import { isEvertokenError } from '../token/index.ts'
+import {
+  assertReadable,
+  type Look,
+  lookFrom,
+  PAUSES_MS,
+  type SecretFile,
+  type Unsettled,
+  unreadableError,
+  unsettledError,
+} from './secret-file-rules.ts'
 
-/** Who may be able to read a file: its owner alone, as with ssh's keys, or anybody. */
-export type FilePermissions = 'private' | 'any'
-
-/** How a small file is read. */
-export interface SecretFileOptions {
-  /** Whose file it is, for messages. */
-  readonly subject: string
-  readonly maxBytes?: number | undefined
-  readonly permissions?: FilePermissions | undefined
-  /** Whether a text is whole; one that is not may be in the course of being written. */
-  readonly isWhole?: ((text: string) => boolean) | undefined
-}
-
-/** More than any key, certificate chain or assertion has. */
-const MAX_BYTES = 64 * 1024
-/** A file that is being written is looked at again after so long, so often. */
-const PAUSE_MS = 5
-const TRIES = 50
-/** At start nobody waits: so often in a row. */
-const TRIES_AT_ONCE = 5
-/** Opening a FIFO must not wait for somebody who writes to it. */
+/** Without `O_NONBLOCK` (which Windows lacks) the open of a FIFO would wait for somebody to write to it. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
+/** What else a reading depends on. */
+export interface ReadOptions {
+  /** Says what keeps the content from being complete; the file is then looked at again, and accepted as it is in the end. */
+  readonly isComplete?: ((bytes: Uint8Array) => boolean) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
- * Reads a small file with a secret in it. What comes back is what the file held at one moment: a file that is changed while it is read,
- * is empty, or is not whole yet is read again, for a quarter of a second at the most.
+ * Reads a small file as it is at one moment: old or new while somebody replaces it, never a mixture. A file that is empty,
+ * incomplete or changing is looked at again for a quarter of a second.
  *
- * @throws ConfigurationError with code `file_invalid` or `file_permissions`; TransportError with code `file_unsettled`. They name the file
- * and never its content.
+ * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code
+ * `file_unsettled`.
  */
-export async function readSecretFile(path: string, options: SecretFileOptions): Promise<string> {
-  for (let tries = 1; ; tries++) {
-    const text = await readOnce(path, options, tries < TRIES)
-    if (text !== undefined) return text
-    if (tries === TRIES) throw unsettled(path, options)
-    await setTimeout(PAUSE_MS)
+export async function readSecretFile(file: SecretFile, { isComplete, signal }: ReadOptions = {}): Promise<Uint8Array> {
+  let unsettled: Unsettled = 'empty'
+  for (let looks = 0; ; looks++) {
+    signal?.throwIfAborted()
+    const look = await lookAt(file)
+    const pause = PAUSES_MS[looks]
+    // Once seen to change, a file that is empty at the last look is being written.
+    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
+    const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? true)
+    if (pause === undefined || isDone) return settled(file, look, unsettled)
+    // Real time, whatever clock the caller has: the writer of the file lives in it. An abort is thrown above, as its reason.
+    await setTimeout(pause, undefined, { signal }).catch(() => {})
   }
 }
 
 /**
- * The same without waiting, for the start of a program.
+ * Reads a small file as {@link readSecretFile} does, at once: for keys and certificates that are needed when something is created.
+ * It blocks for a quarter of a second at most, and only while the file is empty or changing.
  *
- * @throws as `readSecretFile` does.
+ * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code
+ * `file_unsettled`.
  */
-export function readSecretFileSync(path: string, options: SecretFileOptions): string {
-  for (let tries = 0; tries < TRIES_AT_ONCE; tries++) {
-    const file = orRefuse(path, options, () => openSync(path, FLAGS))
-    try {
-      const before = fstatSync(file, { bigint: true })
-      assertReadable(path, before, options)
-      const buffer = Buffer.alloc(Number(before.size) + 1)
-      const length = orRefuse(path, options, () => readSync(file, buffer, 0, buffer.length, 0))
-      const text = textOf({ buffer, length, before, after: fstatSync(file, { bigint: true }) }, options)
-      if (text !== undefined) return text
-    } finally {
-      closeSync(file)
-    }
+export function readSecretFileSync(file: SecretFile): Uint8Array {
+  let unsettled: Unsettled = 'empty'
+  for (let looks = 0; ; looks++) {
+    const look = lookAtSync(file)
+    const pause = PAUSES_MS[looks]
+    // Once seen to change, a file that is empty at the last look is being written.
+    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
+    if (pause === undefined || 'bytes' in look) return settled(file, look, unsettled)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, pause)
   }
-  throw unsettled(path, options)
 }
 
-async function readOnce(path: string, options: SecretFileOptions, mayBeAbsent: boolean): Promise<string | undefined> {
-  let file: FileHandle
+function settled(file: SecretFile, look: Look, unsettled: Unsettled): Uint8Array {
+  if ('bytes' in look) return look.bytes
+  throw unsettledError(file, unsettled)
+}
+
+async function lookAt(file: SecretFile): Promise<Look> {
+  let handle: FileHandle | undefined
   try {
-    file = await open(path, FLAGS)
+    handle = await open(file.path, FLAGS)
+    const before = await handle.stat({ bigint: true })
+    assertReadable(file, before)
+    const length = Number(before.size) + 1
+    const first = await handle.read(Buffer.alloc(length), 0, length, 0)
+    const second = await handle.read(Buffer.alloc(length), 0, length, 0)
+    const after = await handle.stat({ bigint: true })
+    return lookFrom(file, { before, after, bytes: readBytes(first), again: readBytes(second) })
   } catch (error) {
-    // Between the removal of one file and the arrival of the next.
-    if (mayBeAbsent && codeOf(error) === 'ENOENT') return undefined
-    throw unreadable(path, options, error)
-  }
-  try {
-    const before = await file.stat({ bigint: true })
-    assertReadable(path, before, options)
-    const buffer = Buffer.alloc(Number(before.size) + 1)
-    // One call: what is written meanwhile is seen by the second look.
-    const { bytesRead: length } = await file.read(buffer, 0, buffer.length, 0)
-    return textOf({ buffer, length, before, after: await file.stat({ bigint: true }) }, options)
+    throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
-    await file.close()
+    await handle?.close()
   }
 }
 
-interface Reading {
-  readonly buffer: Buffer
-  readonly length: number
-  readonly before: BigIntStats
-  readonly after: BigIntStats
-}
-
-/** The text, if nothing happened to the file between the two looks at it. */
-function textOf({ buffer, length, before, after }: Reading, { isWhole }: SecretFileOptions): string | undefined {
-  const isSame = before.size === after.size && before.mtimeNs === after.mtimeNs && before.ctimeNs === after.ctimeNs
-  if (!isSame || length === 0 || BigInt(length) !== before.size) return undefined
-  const text = buffer.toString('utf8', 0, length)
-  return text.trim() !== '' && (isWhole?.(text) ?? true) ? text : undefined
-}
-
-function assertReadable(path: string, stats: BigIntStats, options: SecretFileOptions): void {
-  const { subject, maxBytes = MAX_BYTES, permissions = 'private' } = options
-  if (!stats.isFile()) throw invalid(`${subject}: expected "${path}" to be a file, got ${kindOf(stats)}`)
-  if (stats.size > BigInt(maxBytes)) {
-    throw invalid(`${subject}: expected "${path}" to have at most ${maxBytes} bytes, got ${stats.size}`)
-  }
-  if (permissions === 'any' || process.geteuid === undefined) return
-  const mode = Number(stats.mode) & 0o777
-  const came =
-    (mode & 0o077) !== 0
-      ? `mode 0${mode.toString(8)}`
-      : stats.uid !== 0n && stats.uid !== BigInt(process.geteuid())
-        ? 'one that belongs to another user'
-        : undefined
-  if (came === undefined) return
-  throw new ConfigurationError(`${subject}: expected "${path}" to be readable by its owner alone, got ${came}`, {
-    code: 'file_permissions',
-  })
-}
-
-function kindOf(stats: BigIntStats): string {
-  if (stats.isDirectory()) return 'a directory'
-  if (stats.isFIFO()) return 'a FIFO'
-  if (stats.isSocket()) return 'a socket'
-  return 'a device'
-}
-
-function orRefuse<T>(path: string, options: SecretFileOptions, work: () => T): T {
+function lookAtSync(file: SecretFile): Look {
+  let descriptor: number | undefined
   try {
-    return work()
+    descriptor = openSync(file.path, FLAGS)
+    const before = fstatSync(descriptor, { bigint: true })
+    assertReadable(file, before)
+    const [first, second] = [readAllSync(descriptor, before), readAllSync(descriptor, before)]
+    const after = fstatSync(descriptor, { bigint: true })
+    return lookFrom(file, { before, after, bytes: first, again: second })
   } catch (error) {
-    throw unreadable(path, options, error)
+    throw isEvertokenError(error) ? error : unreadableError(file, error)
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor)
   }
 }
 
-function unreadable(path: string, { subject }: SecretFileOptions, error: unknown): ConfigurationError {
-  return invalid(`${subject}: expected "${path}" to be readable, got ${codeOf(error) ?? 'an error'}`)
+function readAllSync(descriptor: number, { size }: BigIntStats): Uint8Array {
+  const buffer = Buffer.alloc(Number(size) + 1)
+  return readBytes({ buffer, bytesRead: readSync(descriptor, buffer, 0, buffer.length, 0) })
 }
 
-function unsettled(path: string, { subject }: SecretFileOptions): TransportError {
-  return new TransportError(`${subject}: expected "${path}" to be whole, got an empty, changing or incomplete file`, {
-    code: 'file_unsettled',
-    retryable: true,
-  })
-}
-
-function invalid(message: string): ConfigurationError {
-  return new ConfigurationError(message, { code: 'file_invalid' })
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+function readBytes({ buffer, bytesRead }: { readonly buffer: Buffer; readonly bytesRead: number }): Uint8Array {
+  return buffer.subarray(0, bytesRead)
 }

@@ -1,19 +1,14 @@
-import { type FilePermissions, readSecretFile } from './secret-file.ts'
-
-/** How a secret in a file is read. */
-export interface SecretFromFileOptions {
-  /** The longest file that is read. Default 64 KiB. */
-  readonly maxBytes?: number | undefined
-  /** Default `private`: a file that others can read is refused. */
-  readonly permissions?: FilePermissions | undefined
-}
+import { readSecretFile } from './secret-file.ts'
+import { type SecretFileOptions, secretFile, textOf } from './secret-file-rules.ts'
 
 /**
- * A client secret that is kept in a file, read for every attempt and without the white space around it:
- * `clientSecretBasic(secretFromFile('/run/secrets/client'))`.
+ * Reads a client secret from a file whenever it is needed, so that a rotated one is used at once. One line break at the end does
+ * not belong to the secret.
  *
- * The function throws ConfigurationError with code `file_invalid` or `file_permissions`, and TransportError with code `file_unsettled`.
+ * @throws ConfigurationError with code `option_invalid` at once; with code `file_unreadable`, `file_invalid` or `file_permissions`
+ * at use. TransportError with code `file_unsettled`.
  */
-export function secretFromFile(path: string, options: SecretFromFileOptions = {}): () => Promise<string> {
-  return async () => (await readSecretFile(path, { ...options, subject: 'secretFromFile' })).trim()
+export function secretFromFile(path: string, options: SecretFileOptions = {}): () => Promise<string> {
+  const file = secretFile('secretFromFile', path, options)
+  return async () => textOf(file, await readSecretFile(file)).replace(/\r?\n$/, '')
 }

@@ -1,8 +1,8 @@
 export { type AuthorizationServer, configuredServer, discoveredServer } from './authorization-server.ts'
 export { type BackChannel, createBackChannel, type Fetch } from './back-channel.ts'
 export {
+  type AssertionContext,
   type AssertionOptions,
-  type AssertionRequest,
   type AssertionSource,
   type AttestJwtClientAuthOptions,
   type AuthenticationAnswer,
@@ -41,4 +41,5 @@ export { createServerTime, type ServerTime } from './server-time.ts'
 export type { TokenEndpointRequest } from './token-endpoint.ts'
 export { LIFETIME_LIMITS, type TokenLifetimeLimits } from './token-lifetime.ts'
 export type { TokenResponse } from './token-response.ts'
+export { transportFailure } from './transport-failure.ts'
 export { watchCertificate } from './watched-certificate.ts'

@@ -91,7 +91,7 @@ describe('keys jwks', () => {
     const open = await runHere({ cwd: folder }, 'keys', 'jwks', 'private')
     expect([open.code, JSON.parse(open.stdout).keys.length]).toEqual([0, 1])
     expect(open.stderr).toMatch(
-      /^evertoken: warning: expected ".+private" to be readable by its owner alone, got mode 0644\n$/,
+      /^evertoken: warning: file "\S+private": expected one that its owner alone can read and write, got mode 0644\n$/,
     )
     put(folder, 'public', JSON.stringify(ec.publicJwk), 0o644)
     expect((await runHere({ cwd: folder }, 'keys', 'jwks', 'public')).stderr).toBe('')
@@ -100,21 +100,21 @@ describe('keys jwks', () => {
   const secret = 'Zm9vYmFyMTIzNDU2Nzg5MA'
   const faulty: readonly { name: string; make: (folder: string) => unknown; says: RegExp; args?: readonly string[] }[] =
     [
-      { name: 'absent', make: () => {}, says: /"\S+key" to be readable, got ENOENT \(file_invalid\)/ },
+      { name: 'absent', make: () => {}, says: /file "\S+key": expected a readable file, got none \(file_unreadable\)/ },
       {
         name: 'empty',
         make: (folder) => put(folder, 'key', ''),
-        says: /"\S+key" to be whole, got an empty, .+\(file_unsettled\)/,
+        says: /file "\S+key": expected content, got an empty file \(file_invalid\)/,
       },
       {
         name: 'a directory',
         make: (folder) => mkdirSync(join(folder, 'key')),
-        says: /"\S+key" to be a file, got a directory/,
+        says: /file "\S+key": expected a regular file, got a directory/,
       },
       {
         name: 'a FIFO',
         make: (folder) => execFileSync('mkfifo', [join(folder, 'key')]),
-        says: /"\S+key" to be a file, got a FIFO/,
+        says: /file "\S+key": expected a regular file, got a FIFO/,
       },
       {
         name: 'no key',
@@ -179,7 +179,7 @@ describe('keys jwks', () => {
         name: 'opened by a passphrase that others can read',
         make: (folder) => [put(folder, 'key', encrypted(ec)), put(folder, 'passphrase', secret, 0o644)],
         args: ['--passphrase-file', 'passphrase'],
-        says: /passphrase file: expected "\S+passphrase" to be readable by its owner alone, got mode 0644/,
+        says: /file "\S+passphrase": expected one that its owner alone can read and write, got mode 0644/,
       },
     ]
   test.for(faulty)(
@@ -201,9 +201,13 @@ describe('keys jwks', () => {
     expect(stderr).toMatch(/every kid once, got that of "b.pem" twice/)
   })
 
-  test('writes no control characters of a file name to a terminal', async ({ folder }) => {
-    const { stderr } = await runHere({ cwd: folder }, 'keys', 'jwks', 'a\u001b[2Jb')
-    expect(stderr).toMatch(/a\?\[2Jb/)
+  test('writes nothing to a terminal that moves its cursor or turns its text', async ({ folder }) => {
+    const missing = await runHere({ cwd: folder }, 'keys', 'jwks', 'a\u001b[2J\u009b\u202eb')
+    expect(missing.stderr).toMatch(/a\?\[2J\?\?b/)
+    const kid = 'a\u001b[2J\u009b\u202e\u{e0001}b'
+    const { stdout } = await runHere({ cwd: folder }, 'keys', 'jwks', put(folder, 'key', ec.pem), '--kid', kid)
+    expect(stdout).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u)
+    expect(JSON.parse(stdout).keys).toMatchObject([{ kid }])
   })
 })
 

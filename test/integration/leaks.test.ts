@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import {
+  attestJwtClientAuth,
   authorizedFetch,
   authorizerFrom,
   type ClientAuthentication,
@@ -20,8 +21,10 @@ import {
   staticSource,
   type TokenStore,
 } from 'evertoken'
-import { signerFrom } from 'evertoken/keys'
+import { keyRing, signerFrom } from 'evertoken/keys'
+import { nodeSigner } from 'evertoken/node'
 import { describe, expect } from 'vitest'
+import { createAttester } from '../support/attestation.ts'
 import { canary, expectNoCanary, plainCanary, textsOf } from '../support/canaries.ts'
 import { clientOf, createRecorder, rejection, test } from '../support/fixtures.ts'
 import { type Answer, errorJson, type Handler, reset, type SeenRequest, tokenJson } from '../support/hostile-server.ts'
@@ -38,9 +41,25 @@ const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const { jwk, pem, keyObject, cryptoKeyPair } = await testKey('RS256')
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi'].map((member) => String(jwk[member]))
 const PEM = pem.split('\n').slice(2, -3)
-const ALL = [SECRET, HMAC, PARAMETER, TOKEN, ...ASSERTION.split('.'), PASSWORD, ...PRIVATE, ...PEM]
+const attester = await createAttester()
+const ATTESTATION = await attester.attest({ clientId: 'machine', issuer: '', publicJwk: {} })
+const ALL = [
+  ATTESTATION.split('.')[2] ?? '',
+  SECRET,
+  HMAC,
+  PARAMETER,
+  TOKEN,
+  ...ASSERTION.split('.'),
+  PASSWORD,
+  ...PRIVATE,
+  ...PEM,
+]
 
 const audience = 'https://as.example'
+const attested = attestJwtClientAuth(() => ATTESTATION)
+/** What proves a request beside its body and `Authorization`. */
+const proofsOf = ({ headers }: SeenRequest): readonly string[] =>
+  ['oauth-client-attestation', 'oauth-client-attestation-pop'].map((name) => String(headers[name] ?? ''))
 const AUTHENTICATIONS: Readonly<Record<string, () => ClientAuthentication>> = {
   clientSecretBasic: () => clientSecretBasic(SECRET),
   'clientSecretBasic, raw': () => clientSecretBasic(SECRET, { raw: true }),
@@ -48,14 +67,22 @@ const AUTHENTICATIONS: Readonly<Record<string, () => ClientAuthentication>> = {
   clientSecretJwt: () => clientSecretJwt(HMAC, { audience }),
   privateKeyJwt: () => privateKeyJwt(pem, { audience }),
   'privateKeyJwt of a JWK': () => privateKeyJwt(jwk, { audience }),
+  'privateKeyJwt of a ring': () => privateKeyJwt(keyRing([{ key: jwk }]), { audience }),
+  'privateKeyJwt on Node': () => privateKeyJwt(nodeSigner(pem), { audience }),
+  attestJwtClientAuth: () => ({
+    method: 'attest_jwt_client_auth',
+    apply: (draft, client, options) => attested.apply(draft, { ...client, issuer: audience }, options),
+  }),
   clientAssertion: () => clientAssertion({ type: JWT_BEARER, value: ASSERTION }),
 }
 
 /** All that a server knows of a request, in every form in which a clumsy one may say it back. */
-function echoOf({ body, form, headers }: SeenRequest): readonly string[] {
+function echoOf(seen: SeenRequest): readonly string[] {
+  const { body, form, headers } = seen
   const credentials = headers.authorization?.slice('Basic '.length) ?? ''
   const decoded = Buffer.from(credentials, 'base64').toString()
-  const values = [...form.values(), credentials, decoded, decoded.slice(decoded.indexOf(':') + 1)].filter(Boolean)
+  const password = decoded.slice(decoded.indexOf(':') + 1)
+  const values = [...form.values(), ...proofsOf(seen), credentials, decoded, password].filter(Boolean)
   return [
     body,
     decodeURIComponent(body.replaceAll('+', ' ')),
@@ -69,10 +96,11 @@ function echoOf({ body, form, headers }: SeenRequest): readonly string[] {
 }
 
 /** More ways to say it back. */
-function quotedEchoOf({ form, headers }: SeenRequest): readonly string[] {
+function quotedEchoOf(seen: SeenRequest): readonly string[] {
+  const { form, headers } = seen
   const credentials = headers.authorization?.slice('Basic '.length) ?? ''
   const decoded = Buffer.from(credentials, 'base64').toString()
-  const values = [...form.values(), decoded.slice(decoded.indexOf(':') + 1)].filter(Boolean)
+  const values = [...form.values(), ...proofsOf(seen), decoded.slice(decoded.indexOf(':') + 1)].filter(Boolean)
   return [
     JSON.stringify(Object.fromEntries(form)),
     ...values.map((value) => JSON.stringify(value)),
@@ -159,7 +187,10 @@ describe('A2.01 A2.02 A2.05 failures of the token endpoint', () => {
         expect(error.name, what).toMatch(/^(Token|Transport)/)
         // What is shared, remembered and refused later is looked at too.
         const again = await rejection(tokens.getToken('api'))
-        const sent = server.requests.map(({ form }) => form.get('client_assertion') ?? '')
+        const sent = server.requests.flatMap((seen) => [
+          seen.form.get('client_assertion') ?? '',
+          proofsOf(seen)[1] ?? '',
+        ])
         expectNoCanary([error, again, tokens, recorder.events, recorder.operations], [...ALL, ...sent])
         await tokens.close()
       }

@@ -25,6 +25,20 @@ export interface CertificateAuthority {
   readonly ca: string
   /** A certificate for 127.0.0.1 and localhost, good but for one fault. */
   issue(fault?: CertificateFault): Promise<Certificate>
+  /** A certificate for a client. */
+  issueClient(request: ClientCertificateRequest): Promise<Certificate>
+}
+
+/** Whom a client certificate names. */
+export interface ClientCertificateRequest {
+  /** Becomes the subject, `CN=<name>`. */
+  readonly name: string
+  /** A DNS name in it (RFC 8705 section 2.1.2, `tls_client_auth_san_dns`). */
+  readonly host?: string
+  /** Ends so many days from now; below zero it has ended. Default: within a day. */
+  readonly expiresInDays?: number
+  /** Signed by itself in place of the authority. */
+  readonly selfSigned?: boolean
 }
 
 interface Party {
@@ -49,12 +63,27 @@ export async function createCertificateAuthority(name = 'Test authority'): Promi
         startsAt: Date.now() + days * DAY_MS,
         ...(fault !== 'self-signed' && { issuer: authority }),
       })
-      const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
-      return {
-        cert: certificate.toString('pem'),
-        key: `-----BEGIN PRIVATE KEY-----\n${pkcs8.replace(/.{64}/g, '$&\n')}\n-----END PRIVATE KEY-----\n`,
-      }
+      return pemOf({ certificate, keys })
     },
+    async issueClient({ name, host, expiresInDays, selfSigned = false }) {
+      const party = await certify({
+        subject: `CN=${name}`,
+        ...(host !== undefined && { host }),
+        ...(expiresInDays !== undefined && { endsAt: Date.now() + expiresInDays * DAY_MS }),
+        ...(expiresInDays !== undefined &&
+          expiresInDays <= 0 && { startsAt: Date.now() + (expiresInDays - 1) * DAY_MS }),
+        ...(!selfSigned && { issuer: authority }),
+      })
+      return pemOf(party)
+    },
+  }
+}
+
+async function pemOf({ certificate, keys }: Party): Promise<Certificate> {
+  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
+  return {
+    cert: certificate.toString('pem'),
+    key: `-----BEGIN PRIVATE KEY-----\n${pkcs8.replace(/.{64}/g, '$&\n')}\n-----END PRIVATE KEY-----\n`,
   }
 }
 
@@ -62,8 +91,10 @@ interface CertificateRequest {
   readonly subject: string
   readonly host?: string
   readonly isAuthority?: boolean
-  /** Valid from an hour before this until 23 hours after it. */
+  /** Valid from an hour before this. */
   readonly startsAt?: number
+  /** Default: 23 hours after `startsAt`. */
+  readonly endsAt?: number
   /** Without one it signs itself. */
   readonly issuer?: Party
 }
@@ -73,6 +104,7 @@ async function certify({
   host,
   isAuthority = false,
   startsAt = Date.now(),
+  endsAt = startsAt + (DAY_MS * 23) / 24,
   issuer,
 }: CertificateRequest): Promise<Party> {
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
@@ -81,7 +113,7 @@ async function certify({
     subject,
     issuer: issuer?.certificate.subject ?? subject,
     notBefore: new Date(startsAt - DAY_MS / 24),
-    notAfter: new Date(startsAt + (DAY_MS * 23) / 24),
+    notAfter: new Date(endsAt),
     publicKey: keys.publicKey,
     signingKey: issuer?.keys.privateKey ?? keys.privateKey,
     signingAlgorithm: ALGORITHM,

@@ -1,32 +1,39 @@
 import { type ClientAssertion, ConfigurationError } from '../../token/index.ts'
-import { type Awaitable, type Clock, describe } from '../../util/index.ts'
-import type { ClientAuthentication, ClientIdentity, TokenEndpointDraft } from './client-authentication.ts'
+import { type Awaitable, describe } from '../../util/index.ts'
+import type {
+  ClientAuthentication,
+  ClientAuthenticationOptions,
+  ClientIdentity,
+  TokenEndpointDraft,
+} from './client-authentication.ts'
 
 /** `client_assertion_type` of a JWT (RFC 7523 section 2.2). */
 export const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** What an `AssertionSource` is told: who the client is, and whom it talks to. */
-export interface AssertionRequest extends ClientIdentity {
-  readonly signal?: AbortSignal | undefined
-  /** Where time comes from. Default: the system's clock. */
-  readonly clock?: Clock | undefined
-}
-
-/** Gives an assertion that is made elsewhere: by the platform, in a file, behind a URL. Asked for every attempt. */
-export type AssertionSource = (request: AssertionRequest) => Awaitable<ClientAssertion>
+/** For whom an assertion is made: the client, its authorization server, and how the attempt is bounded. */
+export interface AssertionContext extends ClientIdentity, ClientAuthenticationOptions {}
 
 /**
- * Authenticates with an assertion that was made elsewhere (RFC 7521 section 4.2). A function is asked for every attempt.
+ * Gives assertions that were made elsewhere (RFC 7521 section 4.2), one for each call. It fits `clientAssertion()`, the central
+ * `clientAssertion` service, and a call of one's own, without context.
+ */
+export type AssertionSource = (context?: Partial<AssertionContext>) => Promise<ClientAssertion>
+
+/**
+ * Authenticates with an assertion that was made elsewhere (RFC 7521 section 4.2). A function is asked for every attempt, and
+ * told who the client is and to whom it authenticates.
  *
  * @throws ConfigurationError with code `client_assertion_invalid` when it is not a type and a value.
  */
-export function clientAssertion(assertion: ClientAssertion | AssertionSource): ClientAuthentication {
+export function clientAssertion(
+  assertion: ClientAssertion | ((context: AssertionContext) => Awaitable<ClientAssertion>),
+): ClientAuthentication {
   if (typeof assertion !== 'function') assertClientAssertion(assertion)
   return {
     method: 'client_assertion',
     async apply({ body }, client, { signal, clock } = {}) {
-      const given = typeof assertion === 'function' ? await assertion({ ...client, signal, clock }) : assertion
-      addAssertion(body, client.clientId, given)
+      const made = typeof assertion === 'function' ? await assertion({ ...client, signal, clock }) : assertion
+      addAssertion(body, client.clientId, made)
     },
   }
 }

@@ -6,7 +6,7 @@ export {
   type ClientAttester,
 } from './attestation.ts'
 export {
-  type AssertionRequest,
+  type AssertionContext,
   type AssertionSource,
   addAssertion,
   assertClientAssertion,
