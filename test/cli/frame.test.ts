@@ -7,6 +7,8 @@ import { describe, expect } from 'vitest'
 import { manifest } from '../support/manifest.ts'
 import { program, run, runHere, test } from './program.ts'
 
+const secret = 'Zm9vYmFyMTIzNDU2Nzg5MA'
+
 describe('the command line', () => {
   const helps = [
     { name: 'the program', args: ['--help'], says: ['usage: evertoken <command>', 'keys jwks', '--version'] },
@@ -82,6 +84,7 @@ describe('the command line', () => {
       says: /--alg out of RS256/,
     },
     { name: 'one kid for two files', args: ['keys', 'jwks', 'a', 'b', '--kid', 'x'], says: /--kid with one file/ },
+    { name: 'an unknown algorithm of a key', args: ['keys', 'jwks', 'a', '--alg', 'none'], says: /--alg out of RS256/ },
     {
       name: 'one algorithm for two files',
       args: ['keys', 'jwks', 'a', 'b', '--alg', 'x'],
@@ -95,7 +98,6 @@ describe('the command line', () => {
     expect(stderr).toMatch(/^evertoken: .+ \(usage_invalid\)\n$/)
   })
 
-  const secret = 'Zm9vYmFyMTIzNDU2Nzg5MA'
   const slips = [
     { name: 'as a command', args: [secret] },
     { name: 'as an operand too many', args: ['keys', 'thumbprint', 'a.pem', secret] },
@@ -103,6 +105,7 @@ describe('the command line', () => {
     { name: 'inside an option that does not exist', args: ['keys', 'jwks', 'a.pem', `--passphrase=${secret}`] },
     { name: 'behind a short option', args: ['keys', 'jwks', 'a.pem', `-p${secret}`] },
     { name: 'as a value of a switch', args: ['keys', 'generate', `--stdout=${secret}`] },
+    { name: 'as the algorithm of a key', args: ['keys', 'jwks', 'a.pem', '--alg', secret] },
     { name: 'as an algorithm', args: ['keys', 'generate', '--stdout', '--alg', secret] },
   ]
   test.for(slips)('A2.10 repeats no secret that was typed $name', async ({ args }, { folder }) => {
@@ -143,6 +146,16 @@ describe('the process', () => {
     const { code, stderr } = await run(folder, 'keys', 'assertion', 'api')
     expect(code).toBe(1)
     expect(stderr).toMatch(/^evertoken: expected the command to come to its end/)
+  })
+
+  const falls = [
+    { name: 'an error', statement: `queueMicrotask(() => { throw new Error('${secret}') })` },
+    { name: 'a rejection', statement: `Promise.reject(new Error('${secret}'))` },
+  ]
+  test.for(falls)('tells only the kind of $name that a configuration lets fall', async ({ statement }, { folder }) => {
+    writeFileSync(join(folder, 'evertoken.config.mjs'), `${statement}\nawait new Promise(() => {})`)
+    const result = await run(folder, 'keys', 'assertion', 'api')
+    expect(result).toEqual({ code: 1, stdout: '', stderr: 'evertoken: expected no failure, got Error\n' })
   })
 
   test('takes a reader that goes away for no error', async ({ folder }) => {
