@@ -55,6 +55,8 @@ const HOUSE: House = {
   peers: Object.keys(manifest.peerDependencies ?? {}),
   // Node has several parts that want a package of their own; each is loaded when the function that needs it is called.
   manyPeers: ['node'],
+  // The command line works on the application's own configuration, which is a module of the application.
+  loaders: ['cli/config-file.ts'],
 }
 
 describe('the house', () => {

@@ -1,4 +1,4 @@
-export type { KeyKind } from './algorithms.ts'
+export { ALGORITHMS, type Algorithm, type KeyKind } from './algorithms.ts'
 export { type BoundedSignerOptions, boundedSigner } from './bounded-signer.ts'
 export { type JwksHandler, type JwksHandlerOptions, jwksHandler } from './jwks-handler.ts'
 export { type JwtOptions, signJwt } from './jwt.ts'

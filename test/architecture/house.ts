@@ -16,6 +16,8 @@ export interface House {
   readonly peers: readonly string[]
   /** Adapters that may import more than one. */
   readonly manyPeers: readonly string[]
+  /** Files that import a module whose name the user gives them. */
+  readonly loaders: readonly string[]
 }
 
 /** Where a file of `src/` lives in the house: the longest folder of the plan that it lies in. */

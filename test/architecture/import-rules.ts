@@ -23,7 +23,11 @@ interface Importer {
 }
 
 function importFault(house: House, importer: Importer, { specifier }: Import): string | undefined {
-  if (specifier === undefined) return 'imports a computed specifier, which nothing can check'
+  if (specifier === undefined) {
+    return house.loaders.includes(importer.file.path)
+      ? undefined
+      : 'imports a computed specifier, which nothing can check'
+  }
   if (specifier.startsWith('.')) return fileFault(house, importer, specifier)
   if (isBuiltin(specifier)) {
     return isWeb(house, importer.folder)

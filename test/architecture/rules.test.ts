@@ -23,6 +23,7 @@ const plan: House = {
   packages: { oauth4webapi: ['oauth'], jose: ['keys'], 'lru-cache': ['source', 'client'] },
   peers: ['undici', 'ioredis'],
   manyPeers: [],
+  loaders: ['cli/load.ts'],
 }
 
 describe('the rules of the house', () => {
@@ -31,6 +32,10 @@ describe('the rules of the house', () => {
   const plain = 'export const a: number = 1\n'
 
   const allowed: readonly { readonly name: string; readonly files: SourceTexts }[] = [
+    {
+      name: 'a file that loads what the user names',
+      files: { 'cli/load.ts': 'export const load = (name: string): Promise<unknown> => import(name)\n' },
+    },
     {
       name: 'a lower floor through its index',
       files: { 'token/b.ts': importing('../util/index.ts'), 'util/index.ts': exporting, 'util/a.ts': plain },

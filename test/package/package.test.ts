@@ -49,6 +49,12 @@ describe('the packed package, installed alone', () => {
     }
   })
 
+  it('installs its program', () => {
+    const programs = Object.keys(manifest.bin ?? {})
+    expect(programs).toContain(manifest.name)
+    for (const name of programs) expect(consumer.runProgram(name, ['--version'])).toMatch(/^\d+\.\d+\.\d+\S*\n$/)
+  })
+
   it('lets its package.json be required', () => {
     consumer.write('manifest.cjs', `console.log(require('${manifest.name}/package.json').name)`)
     expect(consumer.run(['manifest.cjs']).trim()).toBe(manifest.name)

@@ -11,6 +11,8 @@ export interface Consumer {
   readonly packedFiles: readonly string[]
   /** What a program in that folder prints. */
   run(args: readonly string[]): string
+  /** What a program that the package brings prints, called by the name that npm has put it under. */
+  runProgram(name: string, args: readonly string[]): string
   write(name: string, text: string): void
   remove(): void
 }
@@ -21,6 +23,12 @@ export function installPacked(): Consumer {
   const consumer: Omit<Consumer, 'packedFiles'> = {
     folder,
     run: (args) => execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8', env: plainEnvironment() }),
+    runProgram: (name, args) =>
+      execFileSync(join(folder, 'node_modules/.bin', name), args, {
+        cwd: folder,
+        encoding: 'utf8',
+        env: plainEnvironment(),
+      }),
     write: (name, text) => writeFileSync(join(folder, name), text),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
