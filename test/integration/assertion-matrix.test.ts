@@ -12,20 +12,25 @@ import {
   privateKeyJwt,
   type TokenRequest,
 } from 'evertoken'
-import { keyRing, signerFrom } from 'evertoken/keys'
-import { assertionFromFile, nodeSigner } from 'evertoken/node'
+import { keyRing, publicJwkOf, signerFrom } from 'evertoken/keys'
+import { assertionFromFile, nodeSigner, type Pkcs11Signer, pkcs11Signer } from 'evertoken/node'
 import { SignJWT } from 'jose'
 import * as engine from 'oauth4webapi'
 import { afterAll, describe, expect, vi } from 'vitest'
 import type { AuthorizationServer, AuthorizationServerOptions } from '../../demo/authorization-server.ts'
 import { test } from '../support/fixtures.ts'
 import { testKey } from '../support/keys.ts'
+import { createSoftHsm, softHsmLibrary } from '../support/soft-hsm.ts'
 
 const { oauthClientFor, sendAuthenticated, requestToken, authenticationFor } = await internals()
 
 const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const CLIENT_ID = 'machine'
 const key = await testKey('ES256')
+/** On CI the software HSM has to be there; elsewhere its row is left out where it is not. */
+const hasHsm = softHsmLibrary !== undefined || process.env.CI !== undefined
+const hsmSigner: Pkcs11Signer | undefined = hasHsm ? await signerOnToken() : undefined
+const publicJwks = [key.publicJwk, ...(hsmSigner === undefined ? [] : [{ ...publicJwkOf(hsmSigner) }])]
 
 /** What proves the client; made for one server, called on anew for every request. */
 interface Proof {
@@ -69,6 +74,7 @@ const proofs: Readonly<Record<string, (issuer: string) => Proof>> = {
       sign: async (input) => (await signerFrom(key.pem)).sign(input),
     }),
   }),
+  ...(hsmSigner !== undefined && { HSM: () => ({ own: privateKeyJwt(hsmSigner) }) }),
   file: (issuer) => ({
     own: clientAssertion(async (moment) => {
       // The platform replaces the file as often as it likes.
@@ -92,7 +98,7 @@ function startFor(startProvider: Start): Promise<AuthorizationServer> {
       {
         client_id: CLIENT_ID,
         token_endpoint_auth_method: 'private_key_jwt',
-        jwks: { keys: [key.publicJwk] },
+        jwks: { keys: publicJwks },
         grant_types: ['client_credentials', 'authorization_code', 'refresh_token'],
         response_types: ['code'],
         redirect_uris: ['https://client.example/callback'],
@@ -188,7 +194,8 @@ describe('A1 A2 A4 A5 A7 A8 A9 every proof at every endpoint', () => {
         expect(server.assertions).toHaveLength(attempts)
         expect(new Set(server.assertions.map(({ claims }) => claims.jti)).size).toBe(attempts)
         for (const { header, claims } of server.assertions) {
-          expect(header).toEqual({ alg: 'ES256', typ: 'client-authentication+jwt', kid: key.kid })
+          const kid = proofName === 'HSM' ? hsmSigner?.kid : key.kid
+          expect(header).toEqual({ alg: 'ES256', typ: 'client-authentication+jwt', kid })
           expect(claims).toMatchObject({ iss: CLIENT_ID, sub: CLIENT_ID, aud: server.issuer })
           expect(Number(claims.exp) - Number(claims.iat)).toBe(60)
         }
@@ -196,6 +203,17 @@ describe('A1 A2 A4 A5 A7 A8 A9 every proof at every endpoint', () => {
     }
   }
 })
+
+async function signerOnToken(): Promise<Pkcs11Signer> {
+  const hsm = createSoftHsm([{ label: 'client', id: '01', kind: 'P-256' }])
+  const { library, tokenLabel, pin } = hsm
+  const signer = await pkcs11Signer({ library, tokenLabel, pin, keyLabel: 'client', kid: 'on-the-token' })
+  afterAll(async () => {
+    await signer.close()
+    hsm.remove()
+  })
+  return signer
+}
 
 /** Refresh and pushed requests have no door of their own yet; the seam that they will use is the one that all requests go through. */
 async function internals() {
