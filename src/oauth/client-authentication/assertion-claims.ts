@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../../token/index.ts'
-import { base64url } from '../../util/index.ts'
+import { randomId } from '../../util/index.ts'
 import type { ClientIdentity } from './client-authentication.ts'
 
 /** What shapes the assertions that a client makes itself. */
@@ -17,8 +17,6 @@ export interface AssertionOptions {
 
 /** Longer-lived assertions would be worth stealing. */
 const MAX_LIFETIME_SECONDS = 300
-/** 128 bits. */
-const JTI_BYTES = 16
 
 /** The parts of an assertion that are the same for every attempt, checked. */
 export interface AssertionTemplate {
@@ -48,7 +46,7 @@ export function assertionTemplate(option: string, alg: string, options: Assertio
         iss: client.clientId,
         sub: client.clientId,
         aud: audienceFor(audience, client),
-        jti: base64url(crypto.getRandomValues(new Uint8Array(JTI_BYTES))),
+        jti: randomId(),
         iat,
         exp: iat + lifetimeSeconds,
       }
