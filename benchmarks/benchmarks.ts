@@ -1,3 +1,4 @@
+import { assertion } from './assertion.ts'
 import { exitTime } from './exit-time.ts'
 import type { Benchmark } from './figures.ts'
 import { herd } from './herd.ts'
@@ -13,6 +14,7 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['herd', herd],
   ['short-tokens', shortTokens],
   ['fetch', wrappedFetch],
+  ['assertion', assertion],
   ['memory', memory],
   ['import', importTime],
   ['exit', exitTime],

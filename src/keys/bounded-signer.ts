@@ -59,7 +59,7 @@ type Begin = (options: { readonly signal: AbortSignal }) => Awaitable<Uint8Array
 function signBounded(begin: Begin, bounds: Bounds, signal: AbortSignal | undefined): Awaitable<Uint8Array> {
   if (signal?.aborted) throw signal.reason
   const { gate } = bounds
-  const stop = createStop()
+  const stop = new Stop()
   if (!gate.tryEnter()) return settle(inTurn(begin, gate, stop), { ...bounds, stop, signal })
   let answer: Awaitable<Uint8Array>
   try {
@@ -121,23 +121,16 @@ async function settle(
   }
 }
 
-interface Stop {
-  readonly signal: AbortSignal
-  abort(reason: unknown): void
-}
-
 /** An abort controller that costs nothing before somebody looks at its signal. */
-function createStop(): Stop {
-  let controller: AbortController | undefined
-  return {
-    get signal() {
-      controller ??= new AbortController()
-      return controller.signal
-    },
-    abort(reason) {
-      controller ??= new AbortController()
-      controller.abort(reason)
-    },
+class Stop {
+  #controller: AbortController | undefined
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    return this.#controller.signal
+  }
+  abort(reason: unknown): void {
+    this.#controller ??= new AbortController()
+    this.#controller.abort(reason)
   }
 }
 

@@ -38,7 +38,7 @@ export function rawSignatureFromDer(der: Uint8Array, alg: string): Uint8Array<Ar
 
 /** Whether a value is a `Uint8Array`, of whatever realm: test runners give a test globals of its own. */
 function isBytes(value: unknown): value is Uint8Array {
-  return Object.prototype.toString.call(value) === '[object Uint8Array]'
+  return value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]'
 }
 
 interface DerValue {

@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../../token/index.ts'
-import { base64url } from '../../util/index.ts'
+import { randomId } from '../../util/index.ts'
 import type { ClientIdentity } from './client-authentication.ts'
 
 /** What shapes the assertions that a client makes itself. */
@@ -23,8 +23,6 @@ export interface AssertionOptions {
 /** Longer-lived assertions would be worth stealing. */
 const MAX_LIFETIME_SECONDS = 300
 const MAX_BACKDATE_SECONDS = 60
-/** 128 bits. */
-const JTI_BYTES = 16
 
 /** The parts of an assertion that are the same for every attempt, checked. */
 export interface AssertionTemplate {
@@ -58,17 +56,12 @@ export function assertionTemplate(option: string, options: AssertionOptions): As
         iss: client.clientId,
         sub: client.clientId,
         aud: audienceFor(audience, client),
-        jti: uniqueId(),
+        jti: randomId(),
         iat,
         exp: iat + lifetimeSeconds,
       }
     },
   }
-}
-
-/** A `jti` (RFC 7519 section 4.1.7) that nobody can guess and nothing repeats. */
-export function uniqueId(): string {
-  return base64url(crypto.getRandomValues(new Uint8Array(JTI_BYTES)))
 }
 
 /** Whether a server takes an algorithm, as far as it says. */

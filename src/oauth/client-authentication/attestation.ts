@@ -1,7 +1,6 @@
 import { type PrivateKey, type Signer, signJwt } from '../../keys/index.ts'
 import { ConfigurationError } from '../../token/index.ts'
-import { type Awaitable, describe, systemClock } from '../../util/index.ts'
-import { uniqueId } from './assertion-claims.ts'
+import { type Awaitable, describe, randomId, systemClock } from '../../util/index.ts'
 import type { AuthenticationAnswer, ClientAuthentication, ClientIdentity } from './client-authentication.ts'
 import { type ClientInstance, createClientInstance } from './client-instance.ts'
 
@@ -85,7 +84,7 @@ function authenticationWith(state: State): ClientAuthentication {
       }
       const { challenge } = instance
       const iat = Math.floor(clock.wallTime() / 1000)
-      const claims = { aud: issuer, jti: uniqueId(), iat, ...(challenge !== undefined && { challenge }) }
+      const claims = { aud: issuer, jti: randomId(), iat, ...(challenge !== undefined && { challenge }) }
       const signer = await instance.signer(signal)
       // The key is in the attestation; a kid would be one more name for it.
       const proof = await signJwt(
