@@ -73,7 +73,7 @@ describe('keys jwks', () => {
     put(folder, 'wrong', `${PASSPHRASE}!`)
     const refused = await run(folder, 'keys', 'jwks', 'key', '--passphrase-file', 'wrong')
     expect([refused.code, refused.stdout]).toEqual([1, ''])
-    expect(refused.stderr).toMatch(/got one that does not open \(key_invalid\)/)
+    expect(refused.stderr).toMatch(/got one that its passphrase does not open \(key_invalid\)/)
     expectNoCanary([opened.stderr, opened.stdout, refused.stderr], [String(ec.jwk.d), PASSPHRASE])
   })
 
@@ -129,7 +129,7 @@ describe('keys jwks', () => {
       {
         name: 'damaged PEM',
         make: (folder) => put(folder, 'key', `-----BEGIN PRIVATE KEY-----\n${secret}\n-----END PRIVATE KEY-----\n`),
-        says: /"\S+key": expected a private key, got PEM of a private key that is damaged/,
+        says: /"\S+key": expected a private key in PEM, got PEM of a private key that is damaged/,
       },
       {
         name: 'a damaged public key',
