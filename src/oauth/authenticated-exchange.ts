@@ -1,9 +1,10 @@
 import { errorName } from '../telemetry/index.ts'
 import type { TokenEndpointError } from '../token/index.ts'
-import { type AuthenticationAnswer, type ClientAuthentication, SKEW_MS } from './client-authentication/index.ts'
+import type { AuthenticationAnswer, ClientAuthentication } from './client-authentication/index.ts'
 import { createExchange, type Engine, type Exchange, type ExchangedAnswer, type ExchangeTarget } from './exchange.ts'
 import { readJsonAnswer } from './json-answer.ts'
 import type { OAuthClient } from './oauth-client.ts'
+import { skewOf } from './server-time.ts'
 import { DATED_REFUSALS, tokenEndpointError } from './token-error.ts'
 
 /** One request to an endpoint that the client authenticates to. */
@@ -47,8 +48,8 @@ export async function sendAuthenticated(client: OAuthClient, request: Authentica
     const answer = exchange.answer()
     const { status, headers } = answer
     const header = (name: string): string | undefined => headers.get(name) ?? undefined
-    client.serverTime.observe(answer)
     if (status === acceptedStatus) {
+      client.serverTime.accepted(answer)
       return {
         answer,
         refusal: (json) => refusalOf(client, { request, exchange, json }).error,
@@ -56,8 +57,8 @@ export async function sendAuthenticated(client: OAuthClient, request: Authentica
       }
     }
     const json = readJsonAnswer(answer)
-    const { error, skewMs } = refusalOf(client, { request, exchange, json })
-    const next = exchange.attempt()?.next({ status, header, ...toldBy(error), skewMs })
+    const { error, isRedated } = refusalOf(client, { request, exchange, json })
+    const next = exchange.attempt()?.next({ status, header, ...toldBy(error), isRedated })
     if (next === undefined || attempts === MAX_ATTEMPTS || request.signal.aborted) throw error
     client.telemetry.note({ name: 'authentication_retried', client: client.clientName, error: errorName(error) })
     authentication = next
@@ -74,21 +75,18 @@ interface Refused {
   readonly json: Readonly<Record<string, unknown>> | string
 }
 
-/** The error, and how far the attempt was off the server's clock. */
+/** The error, and whether another attempt would be dated by another time. */
 function refusalOf(
-  { clock, serverTime, clientName, telemetry }: OAuthClient,
+  { clock, serverTime, clientName: client, telemetry }: OAuthClient,
   { request: { subject }, exchange, json }: Refused,
-): { readonly error: TokenEndpointError; readonly skewMs: number | undefined } {
+): { readonly error: TokenEndpointError; readonly isRedated: boolean } {
   const answer = exchange.answer()
-  const { secrets, isDated } = exchange.sent()
-  const skewMs = isDated ? serverTime.skewOf(answer) : undefined
-  // An assertion that was made here is dated by the server's clock once that is followed; others are not.
-  const followedMs = exchange.attempt() === undefined ? 0 : serverTime.clock.wallTime() - clock.wallTime()
-  const restMs = skewMs === undefined ? undefined : skewMs - followedMs
+  const { secrets, isDated, datedWithMs } = exchange.sent()
+  const skewMs = isDated ? skewOf(answer) : undefined
+  const restMs = skewMs === undefined ? undefined : skewMs - datedWithMs
   const told = typeof json === 'string' ? undefined : json
   const error = tokenEndpointError(answer, told, { subject, secrets, clock, skewMs, restMs })
-  if (skewMs !== undefined && Math.abs(restMs ?? 0) >= SKEW_MS && DATED_REFUSALS.has(error.error)) {
-    if (serverTime.follow(skewMs)) telemetry.note({ name: 'clock_skew', client: clientName, skewMs })
-  }
-  return { error, skewMs: restMs }
+  const isRedated = skewMs !== undefined && DATED_REFUSALS.has(error.error) && serverTime.refused(answer, datedWithMs)
+  if (isRedated) telemetry.note({ name: 'clock_skew', client, skewMs })
+  return { error, isRedated }
 }

@@ -30,8 +30,16 @@ export interface Exchange extends Engine {
   readonly answer: () => ExchangedAnswer
   /** What knows how to try again, if anything does. */
   readonly attempt: () => AuthenticationAttempt | undefined
-  /** What a refusal has to know of the request: its secrets, and whether it proved itself with something that carries dates. */
-  readonly sent: () => { readonly secrets: readonly string[]; readonly isDated: boolean }
+  readonly sent: () => SentRequest
+}
+
+/** What a refusal has to know of the request. */
+export interface SentRequest {
+  readonly secrets: readonly string[]
+  /** Whether it proved itself with something that carries dates. */
+  readonly isDated: boolean
+  /** How far the clock that dated it was ahead of this machine's, in milliseconds. */
+  readonly datedWithMs: number
 }
 
 /** An answer, and what it was got with. */
@@ -57,11 +65,15 @@ export function createExchange(
   let sent = { body: new URLSearchParams(), headers: new Headers() }
   let answer: ExchangedAnswer | undefined
   let attempt: AuthenticationAttempt | undefined
+  let datedWithMs = 0
   return {
     // biome-ignore lint/complexity/useMaxParams: the protocol engine calls it so
     async authenticate(_as, _client, body, headers) {
+      const { offsetMs } = client.serverTime
       attempt = await applyAuthentication(client, authentication, { ...target, body, headers })
       sent = { body, headers }
+      // What was made elsewhere is dated by this machine's clock, or by another that nobody knows.
+      datedWithMs = attempt === undefined ? 0 : offsetMs
     },
     options: {
       signal,
@@ -83,7 +95,11 @@ export function createExchange(
     },
     attempt: () => attempt,
     // Looked for only when somebody has to be kept from seeing them.
-    sent: () => ({ secrets: secretsOf(sent.body, sent.headers), isDated: isDated(sent.body, sent.headers) }),
+    sent: () => ({
+      secrets: secretsOf(sent.body, sent.headers),
+      isDated: isDated(sent.body, sent.headers),
+      datedWithMs,
+    }),
   }
 }
 

@@ -176,3 +176,44 @@ describe('A10 the server’s clock', () => {
     expect((await rejection(tokens.getToken('api'))).code).toBe('client_refused')
   })
 })
+
+describe('A10 a clock that is followed in vain', () => {
+  test('A10 a Date that is wrong, on refusals for another reason, does not spoil what comes when the reason is gone', async ({
+    manage,
+    server,
+    clock,
+  }) => {
+    let knowsKey = false
+    server.answer = (request) => {
+      const { iat = 0, exp = 0 } = claimsOf(request)
+      const isDatedWell = iat * 1000 <= clock.wallTime() && clock.wallTime() < exp * 1000
+      const answer = knowsKey && isDatedWell ? tokenJson()(request) : refusal('')
+      return dated(answer, clock.wallTime() + 3_600_000)
+    }
+    const tokens = manage({ ...issued, authentication: privateKeyJwt(pem) })
+    for (let call = 0; call < 5; call++) await rejection(tokens.getToken('api', {}, { forceRenewal: true }))
+    knowsKey = true
+    await tokens.getToken('api', {}, { forceRenewal: true })
+    expect(server.requests.length).toBeLessThanOrEqual(8)
+  })
+
+  test('A10 a clock whose time was accepted is followed on through other refusals', async ({
+    manage,
+    server,
+    clock,
+  }) => {
+    let isKnown = true
+    server.answer = (request) => {
+      const answer = isKnown ? serverAhead(clock, 90_000)(request) : dated(refusal(''), clock.wallTime() + 90_000)
+      return answer
+    }
+    const tokens = manage({ ...issued, authentication: privateKeyJwt(pem) })
+    await tokens.getToken('api')
+    isKnown = false
+    for (let call = 0; call < 6; call++) await rejection(tokens.getToken('api', {}, { forceRenewal: true }))
+    isKnown = true
+    const from = server.requests.length
+    await tokens.getToken('api', {}, { forceRenewal: true })
+    expect(server.requests.length - from).toBe(1)
+  })
+})

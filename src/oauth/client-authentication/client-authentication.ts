@@ -69,8 +69,8 @@ export interface AuthenticationAnswer {
   /** `error` of a refusal (RFC 6749 section 5.2); `http_<status>` where there is none. */
   readonly error?: string | undefined
   readonly errorDescription?: string | undefined
-  /** How far the server's clock is ahead of the one that dated the attempt, in milliseconds, as far as `Date` tells. */
-  readonly skewMs?: number | undefined
+  /** Whether the next attempt is dated by another time: the server's `Date` differs from what dated this one. */
+  readonly isRedated?: boolean | undefined
   /** When the token that was granted expires, in milliseconds since the epoch. */
   readonly expiresAt?: number | undefined
 }

@@ -1,7 +1,5 @@
 import type { AuthenticationAnswer } from './client-authentication.ts'
 
-/** A difference of clocks that `Date`, with its whole seconds, can tell from none. */
-export const SKEW_MS = 2000
 /** What servers say about an assertion that comes too early or too late. */
 const TOO_EARLY_OR_LATE = /not yet valid|expired|time range|\b(?:iat|nbf|exp)\b|in the future|clock|too old|not active/i
 const SECRET = /secret/i
@@ -10,9 +8,8 @@ const SECRET = /secret/i
  * Whether the server may have refused an assertion for its dates: it says so, or its clock tells another time than the one that
  * the assertion was dated with.
  */
-export function isDatedRefusal({ error, errorDescription = '', skewMs = 0 }: AuthenticationAnswer): boolean {
+export function isDatedRefusal({ error, errorDescription = '', isRedated = false }: AuthenticationAnswer): boolean {
   if (error !== 'invalid_client') return false
-  if (Math.abs(skewMs) >= SKEW_MS) return true
   // A client secret that has expired is no question of clocks.
-  return TOO_EARLY_OR_LATE.test(errorDescription) && !SECRET.test(errorDescription)
+  return isRedated || (TOO_EARLY_OR_LATE.test(errorDescription) && !SECRET.test(errorDescription))
 }

@@ -24,6 +24,5 @@ export type {
 export type { ClientCertificate } from './client-certificate.ts'
 export { type ClientSecretBasicOptions, clientSecretBasic, clientSecretPost, none } from './client-secret.ts'
 export { type ClientSecretJwtOptions, clientSecretJwt } from './client-secret-jwt.ts'
-export { SKEW_MS } from './dated-refusal.ts'
 export { type PrivateKeyJwtOptions, privateKeyJwt } from './private-key-jwt.ts'
 export { selfSignedTlsClientAuth, tlsClientAuth } from './tls-client-auth.ts'
