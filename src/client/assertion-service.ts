@@ -1,12 +1,14 @@
 import { type ClientAuthentication, type ClientIdentity, clientAssertion } from '../oauth/index.ts'
 import type { ClientAssertion, TokenRequest } from '../token/index.ts'
-import type { Awaitable } from '../util/index.ts'
+import type { Awaitable, Clock } from '../util/index.ts'
 
 /** What a {@link ClientAssertionService} is told. */
 export interface ClientAssertionContext extends ClientIdentity {
   /** The token request, `context` included. */
   readonly request: TokenRequest
   readonly signal?: AbortSignal | undefined
+  /** Where the dates of an assertion come from: it follows the server's clock where that is known to differ. */
+  readonly clock?: Clock | undefined
 }
 
 /** Makes client assertions for many clients in one place; `undefined` means "not my client". Asked for every attempt. */
@@ -26,9 +28,9 @@ export function authenticationFor({ request, service, own }: Proofs): ClientAuth
   return {
     method: own.method,
     async apply(draft, client, options) {
-      const made = await service({ ...client, request, signal: options?.signal })
+      const made = await service({ ...client, request, signal: options?.signal, clock: options?.clock })
       const chosen = made === undefined || made === null ? own : clientAssertion(made)
-      await chosen.apply(draft, client, options)
+      return chosen.apply(draft, client, options)
     },
   }
 }

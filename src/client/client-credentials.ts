@@ -22,9 +22,10 @@ export function clientCredentialsSource(request: EffectiveRequest, options: Clie
   const { oauth, authentication, deadlineMs, store, key, epoch } = options
   const { clock, clientName } = oauth
   const { scope, resource, parameters } = request
+  const boundTo = (): string | undefined => oauth.certificate?.thumbprint
   const grant = grantSource(oauth, { grantType: 'client_credentials', scope, resource, parameters }, authentication)
   // An assertion that the caller brought along is good for one try: its `jti` may have been seen.
   const lasting = request.clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
-  const stored = store === undefined ? lasting : storedSource(lasting, { store, clock, key, epoch })
+  const stored = store === undefined ? lasting : storedSource(lasting, { store, clock, key, epoch, boundTo })
   return timelySource(stored, { clock, deadlineMs, subject: `client "${clientName}"` })
 }

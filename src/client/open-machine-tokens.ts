@@ -124,7 +124,7 @@ function sharedServers(options: TokenManagerOptions<ClientDefinitions>): ServerO
       const channel = guardedChannel(createBackChannel({ fetch, clock }), { name: server, clock })
       return {
         channel,
-        serverTime: createServerTime(clock),
+        serverTime: createServerTime(),
         server: isDiscovered
           ? discoveredServer(where.issuer, { channel, clock, telemetry })
           : configuredServer(where.metadata),

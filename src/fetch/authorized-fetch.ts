@@ -52,7 +52,7 @@ export function authorizedFetch(authorizer: RequestAuthorizer, options: Authoriz
   const { baseUrl, certificate } = options
   const abroad: Send = (call, added) => dispatch(options.fetch ?? globalThis.fetch, call, added)
   const send: Send = certificate === undefined ? abroad : (call, added) => dispatch(certificate.fetch, call, added)
-  const start = (call: Call): Promise<Attempt> => authorizer.begin(targetOf(call, certificate?.thumbprint))
+  const start = (call: Call): Promise<Attempt> => authorizer.begin({ ...targetOf(call), certificate })
   return async (input, init) => {
     const request = typeof input === 'object' && 'headers' in input ? input : undefined
     const call = request === undefined ? readCall(input, init, baseUrl) : await readRequest(request, init, baseUrl)
@@ -90,8 +90,8 @@ async function readRequest(
   return { ...call, body, init: initOf(request, call.init) }
 }
 
-function targetOf({ url, method, headers, init: { signal } }: Call, certificateThumbprint?: string): RequestTarget {
-  return { url, method, headers, signal: signal ?? undefined, certificateThumbprint }
+function targetOf({ url, method, headers, init: { signal } }: Call): RequestTarget {
+  return { url, method, headers, signal: signal ?? undefined }
 }
 
 /** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */

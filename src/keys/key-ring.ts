@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../token/index.ts'
-import { type Clock, systemClock } from '../util/index.ts'
+import { type Clock, describe, systemClock } from '../util/index.ts'
 import type { JsonWebKey, PrivateKey } from './private-key.ts'
 import { publicJwkOf } from './public-jwk.ts'
 import { RingEntry } from './ring-entry.ts'
@@ -60,10 +60,13 @@ const inner = new WeakMap<KeyRing, RingKeys & { readonly publishDelayMs: number 
  * know it yet gets the one before it. An older key is retired a day after its successor has come into use, when the last token that
  * it obtained has expired.
  *
- * @throws ConfigurationError with code `key_invalid` for a key that cannot sign, has no `kid`, or shares it with another.
+ * @throws ConfigurationError with code `key_invalid` for a key that cannot sign, has no `kid`, or shares it with another; with code
+ * `option_invalid` for odd times.
  */
 export function keyRing(keys: readonly RingKey[], options: KeyRingOptions = {}): KeyRing {
   const { publishDelayMs = PUBLISH_DELAY_MS, retireAfterMs = RETIRE_AFTER_MS, clock = systemClock } = options
+  assertMs('publishDelayMs', publishDelayMs)
+  assertMs('retireAfterMs', retireAfterMs)
   const madeAt = clock.now()
   let entries: readonly RingEntry[] = []
 
@@ -71,7 +74,9 @@ export function keyRing(keys: readonly RingKey[], options: KeyRingOptions = {}):
     const prepared = prepareKey(key, keyOptions)
     if (prepared.kid === undefined) throw ringInvalid('every key to have a kid', 'one without')
     if (entries.some(({ prepared: { kid } }) => kid === prepared.kid)) throw ringInvalid('every kid once', 'one twice')
-    const usableAt = (publishedAt ?? defaultPublishedAt) + publishDelayMs
+    const since = publishedAt ?? defaultPublishedAt
+    if (Number.isNaN(since)) throw ringInvalid('publishedAt to be milliseconds since the epoch', 'no number')
+    const usableAt = since + publishDelayMs
     // Sorted by age; of two with one age the later addition is the newer one.
     entries = [...entries, new RingEntry(prepared, usableAt)].sort((a, b) => a.usableAt - b.usableAt)
   }
@@ -110,9 +115,13 @@ function ringKeys(current: (now: number) => readonly RingEntry[], clock: Clock):
       const newestFirst = entries.filter(({ usableAt }) => usableAt <= now).reverse()
       // A key that is not in use yet is better than nothing.
       const ordered = [...newestFirst, ...entries.filter(({ usableAt }) => usableAt > now)]
-      const hopeful = ordered.filter((entry) => !entry.isRefused(server, now))
+      const byAge = ordered
+        .filter((entry) => entry.refusedUntil(server) > now)
+        .sort((a, b) => a.refusedUntil(server) - b.refusedUntil(server))
+      const hopeful = ordered.filter((entry) => entry.refusedUntil(server) <= now)
       // A server that refuses all of them refuses the client: one request tells as much as many.
-      return (hopeful.length === 0 ? ordered.slice(0, 1) : hopeful).map(({ prepared }) => prepared)
+      const chosen = hopeful.length === 0 ? byAge.slice(0, 1) : [...hopeful, ...byAge]
+      return chosen.map(({ prepared }) => prepared)
     },
     refused: (key, server) => entryOf(key)?.refused(server, clock.now()),
     accepted: (key, server, expiresAt) => entryOf(key)?.accepted(server, expiresAt),
@@ -129,6 +138,13 @@ export function ringKeysOf(ring: KeyRing): RingKeys & { readonly publishDelayMs:
   const keys = inner.get(ring)
   if (keys === undefined) throw ringInvalid('a ring that keyRing made', 'another object')
   return keys
+}
+
+function assertMs(option: string, ms: unknown): void {
+  if (typeof ms === 'number' && ms >= 0) return
+  throw new ConfigurationError(`keyRing: expected ${option} to be milliseconds, zero or more, got ${describe(ms)}`, {
+    code: 'option_invalid',
+  })
 }
 
 function ringInvalid(expected: string, came: string): ConfigurationError {

@@ -21,8 +21,9 @@ export class RingEntry {
     return this.#obtainedUntil
   }
 
-  isRefused(server: string, now: number): boolean {
-    return now < (this.#refusedUntil.get(server) ?? 0)
+  /** Until when it is the last one to try at a server that did not know it. */
+  refusedUntil(server: string): number {
+    return this.#refusedUntil.get(server) ?? 0
   }
 
   refused(server: string, now: number): void {

@@ -33,8 +33,7 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
     }
     // A stranger may be slow, or answer what is no signature.
     const bounded = isBounded(key) ? key : boundedSigner(key)
-    const signer: Signer =
-      kid === key.kid ? bounded : { alg, kid, publicJwk: key.publicJwk, sign: (...input) => bounded.sign(...input) }
+    const signer = kid === key.kid ? bounded : renamed(bounded, kid)
     return { alg, kid, load: async () => signer }
   }
   const examined = examineKey(key, options)
@@ -46,6 +45,18 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
       signer ??= importKey(examined)
       return signer
     },
+  }
+}
+
+/** The same signer under another key ID. Its public part may be out of reach, and is looked at by those alone who need it. */
+function renamed(signer: Signer, kid: string | undefined): Signer {
+  return {
+    alg: signer.alg,
+    kid,
+    get publicJwk() {
+      return signer.publicJwk
+    },
+    sign: (...input) => signer.sign(...input),
   }
 }
 

@@ -1,11 +1,19 @@
 import { errorName } from '../telemetry/index.ts'
 import type { TokenEndpointError } from '../token/index.ts'
-import type { AuthenticationAnswer, ClientAuthentication } from './client-authentication/index.ts'
-import { createExchange, type Engine, type Exchange, type ExchangedAnswer, type ExchangeTarget } from './exchange.ts'
+import { type AuthenticationAnswer, type ClientAuthentication, isClientRefusal } from './client-authentication/index.ts'
+import {
+  type AttemptPlan,
+  createExchange,
+  type Engine,
+  type Exchange,
+  type ExchangedAnswer,
+  type ExchangeTarget,
+  foreign,
+} from './exchange.ts'
 import { readJsonAnswer } from './json-answer.ts'
 import type { OAuthClient } from './oauth-client.ts'
-import { skewOf } from './server-time.ts'
-import { DATED_REFUSALS, tokenEndpointError } from './token-error.ts'
+import { redated, skewOf } from './server-time.ts'
+import { tokenEndpointError } from './token-error.ts'
 
 /** One request to an endpoint that the client authenticates to. */
 export interface AuthenticatedRequest extends ExchangeTarget {
@@ -39,29 +47,75 @@ const MAX_ATTEMPTS = 8
  * authenticate.
  */
 export async function sendAuthenticated(client: OAuthClient, request: AuthenticatedRequest): Promise<AcceptedAnswer> {
-  const { acceptedStatus = 200 } = request
-  let { authentication } = request
-  await client.certificate?.ready()
+  const { signal, acceptedStatus = 200 } = request
+  const { serverTime } = client
+  let plan: AttemptPlan = { authentication: request.authentication, datedWithMs: serverTime.offsetMs }
+  let hasRedated = false
+  await foreign(client, signal, async () => client.certificate?.ready())
   for (let attempts = 1; ; attempts++) {
-    const exchange = createExchange(client, authentication, request)
+    const exchange = createExchange(client, plan, request)
     await request.send(exchange)
-    const answer = exchange.answer()
-    const { status, headers } = answer
-    const header = (name: string): string | undefined => headers.get(name) ?? undefined
-    if (status === acceptedStatus) {
-      client.serverTime.accepted(answer)
-      return {
-        answer,
-        refusal: (json) => refusalOf(client, { request, exchange, json }).error,
-        accepted: (expiresAt) => void exchange.attempt()?.next({ status, header, expiresAt }),
-      }
+    const answered: Answered = { request, exchange, datedWithMs: plan.datedWithMs }
+    if (exchange.answer().status === acceptedStatus) return acceptedAnswer(client, answered)
+    const { error, redatedMs } = refusalOf(client, answered, readJsonAnswer(exchange.answer()))
+    const isRedated: boolean = redatedMs !== undefined && !hasRedated
+    const told: AuthenticationAnswer = { ...headOf(exchange), ...toldBy(error), isRedated }
+    const attempt = exchange.attempt()
+    const authentication: ClientAuthentication | undefined = await foreign(client, signal, async () =>
+      attempt?.next(told),
+    )
+    const next: AttemptPlan | undefined =
+      authentication === undefined
+        ? ownTime(answered, error, hasRedated)
+        : { authentication, datedWithMs: (isRedated ? redatedMs : undefined) ?? plan.datedWithMs }
+    const { clientName, telemetry } = client
+    if (next === undefined || attempts === MAX_ATTEMPTS || signal.aborted) {
+      const { code, clockSkewMs: skewMs = 0 } = error
+      if (code === 'clock_skew') telemetry.note({ name: 'clock_skew', client: clientName, skewMs })
+      throw error
     }
-    const json = readJsonAnswer(answer)
-    const { error, isRedated } = refusalOf(client, { request, exchange, json })
-    const next = exchange.attempt()?.next({ status, header, ...toldBy(error), isRedated })
-    if (next === undefined || attempts === MAX_ATTEMPTS || request.signal.aborted) throw error
-    client.telemetry.note({ name: 'authentication_retried', client: client.clientName, error: errorName(error) })
-    authentication = next
+    telemetry.note({ name: 'authentication_retried', client: clientName, error: errorName(error) })
+    hasRedated ||= next.datedWithMs !== plan.datedWithMs
+    plan = next
+  }
+}
+
+/** The last resort where the server's clock is followed and nothing else is left: it may have been followed astray. */
+function ownTime(
+  { request: { authentication }, exchange, datedWithMs }: Answered,
+  { error }: TokenEndpointError,
+  hasRedated: boolean,
+): AttemptPlan | undefined {
+  const isAstray = datedWithMs !== 0 && !hasRedated && exchange.attempt() !== undefined && isClientRefusal(error)
+  return isAstray ? { authentication, datedWithMs: 0 } : undefined
+}
+
+function acceptedAnswer(client: OAuthClient, { request, exchange, datedWithMs }: Answered): AcceptedAnswer {
+  const answer = exchange.answer()
+  const attempt = exchange.attempt()
+  const { serverTime, telemetry, clientName } = client
+  const before = serverTime.offsetMs
+  if (attempt !== undefined) serverTime.accepted(answer, datedWithMs)
+  const skewMs = serverTime.offsetMs
+  if (before === 0 && skewMs !== 0) telemetry.note({ name: 'clock_skew', client: clientName, skewMs })
+  return {
+    answer,
+    refusal: (json) => refusalOf(client, { request, exchange, datedWithMs }, json).error,
+    accepted: (expiresAt) => settle(() => attempt?.next({ ...headOf(exchange), expiresAt })),
+  }
+}
+
+function headOf(exchange: Exchange): Pick<AuthenticationAnswer, 'status' | 'header'> {
+  const { status, headers } = exchange.answer()
+  return { status, header: (name) => headers.get(name) ?? undefined }
+}
+
+/** What the server has granted is not lost to an error of whoever takes note of it. */
+function settle(note: () => unknown): void {
+  try {
+    note()
+  } catch {
+    // Said where attempts are explained: such an error is ignored.
   }
 }
 
@@ -69,24 +123,27 @@ function toldBy({ error, errorDescription }: TokenEndpointError): Partial<Authen
   return { error, errorDescription }
 }
 
-interface Refused {
+/** One attempt that has been answered. */
+interface Answered {
   readonly request: AuthenticatedRequest
   readonly exchange: Exchange
-  readonly json: Readonly<Record<string, unknown>> | string
+  readonly datedWithMs: number
 }
 
-/** The error, and whether another attempt would be dated by another time. */
+/** The error, and by which offset another attempt is dated where that is worth it. */
 function refusalOf(
-  { clock, serverTime, clientName: client, telemetry }: OAuthClient,
-  { request: { subject }, exchange, json }: Refused,
-): { readonly error: TokenEndpointError; readonly isRedated: boolean } {
+  { clock }: OAuthClient,
+  { request: { subject }, exchange, datedWithMs }: Answered,
+  json: Readonly<Record<string, unknown>> | string,
+): { readonly error: TokenEndpointError; readonly redatedMs: number | undefined } {
   const answer = exchange.answer()
-  const { secrets, isDated, datedWithMs } = exchange.sent()
+  const { secrets, isDated } = exchange.sent()
   const skewMs = isDated ? skewOf(answer) : undefined
-  const restMs = skewMs === undefined ? undefined : skewMs - datedWithMs
+  // What was made elsewhere is dated by this machine's clock, or by another that nobody knows.
+  const usedMs = exchange.attempt() === undefined ? 0 : datedWithMs
+  const restMs = skewMs === undefined ? undefined : skewMs - usedMs
   const told = typeof json === 'string' ? undefined : json
   const error = tokenEndpointError(answer, told, { subject, secrets, clock, skewMs, restMs })
-  const isRedated = skewMs !== undefined && DATED_REFUSALS.has(error.error) && serverTime.refused(answer, datedWithMs)
-  if (isRedated) telemetry.note({ name: 'clock_skew', client, skewMs })
-  return { error, isRedated }
+  const redatedMs = isDated && isClientRefusal(error.error) ? redated(answer, usedMs) : undefined
+  return { error, redatedMs }
 }

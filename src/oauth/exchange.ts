@@ -6,7 +6,7 @@ import { requireJsonAnswer } from './json-answer.ts'
 import type { OAuthClient } from './oauth-client.ts'
 import { secretsOf } from './redaction.ts'
 import type { ServerMetadata } from './server-metadata.ts'
-import type { TimedAnswer } from './server-time.ts'
+import { aheadOf, type TimedAnswer } from './server-time.ts'
 
 /** What the protocol engine is given, to send a request that it has drafted. */
 export interface Engine {
@@ -38,8 +38,6 @@ export interface SentRequest {
   readonly secrets: readonly string[]
   /** Whether it proved itself with something that carries dates. */
   readonly isDated: boolean
-  /** How far the clock that dated it was ahead of this machine's, in milliseconds. */
-  readonly datedWithMs: number
 }
 
 /** An answer, and what it was got with. */
@@ -55,25 +53,24 @@ export interface ExchangeTarget {
   readonly signal: AbortSignal
 }
 
+/** How one attempt is authenticated. */
+export interface AttemptPlan {
+  readonly authentication: ClientAuthentication
+  /** How far the clock that dates it is ahead of this machine's, in milliseconds. */
+  readonly datedWithMs: number
+}
+
 /** Prepares one request that the client authenticates (RFC 6749 section 2.3) to an endpoint of its server. */
-export function createExchange(
-  client: OAuthClient,
-  authentication: ClientAuthentication,
-  target: ExchangeTarget,
-): Exchange {
+export function createExchange(client: OAuthClient, plan: AttemptPlan, target: ExchangeTarget): Exchange {
   const { signal } = target
   let sent = { body: new URLSearchParams(), headers: new Headers() }
   let answer: ExchangedAnswer | undefined
   let attempt: AuthenticationAttempt | undefined
-  let datedWithMs = 0
   return {
     // biome-ignore lint/complexity/useMaxParams: the protocol engine calls it so
     async authenticate(_as, _client, body, headers) {
-      const { offsetMs } = client.serverTime
-      attempt = await applyAuthentication(client, authentication, { ...target, body, headers })
+      attempt = await applyAuthentication(client, plan, { ...target, body, headers })
       sent = { body, headers }
-      // What was made elsewhere is dated by this machine's clock, or by another that nobody knows.
-      datedWithMs = attempt === undefined ? 0 : offsetMs
     },
     options: {
       signal,
@@ -98,7 +95,6 @@ export function createExchange(
     sent: () => ({
       secrets: secretsOf(sent.body, sent.headers),
       isDated: isDated(sent.body, sent.headers),
-      datedWithMs,
     }),
   }
 }
@@ -107,18 +103,33 @@ function isDated(body: URLSearchParams, headers: Headers): boolean {
   return body.has('client_assertion') || headers.has('oauth-client-attestation-pop')
 }
 
-/** Whatever goes wrong in code that is not ours becomes a typed error; an abort stays what it is. */
 async function applyAuthentication(
   client: OAuthClient,
-  authentication: ClientAuthentication,
+  { authentication, datedWithMs }: AttemptPlan,
   { metadata, signal, ...draft }: ExchangeTarget & { readonly body: URLSearchParams; readonly headers: Headers },
 ): Promise<AuthenticationAttempt | undefined> {
-  const { clientName, clientId, serverTime } = client
+  const { clientName, clientId } = client
+  const clock = aheadOf(client.clock, datedWithMs)
   const { issuer, tokenEndpoint, assertionAlgs, challengeEndpoint } = metadata
   const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs, challengeEndpoint }
   const ask = (url: URL): Promise<Readonly<Record<string, unknown>>> => askOf(client, url, signal)
+  const made = await foreign(client, signal, async () => authentication.apply(draft, identity, { signal, clock, ask }))
+  return made ?? undefined
+}
+
+/**
+ * Runs what may be somebody else's code.
+ *
+ * @throws ConfigurationError with code `client_authentication_failed` for an error that is not this package's; the signal's reason when
+ * it has aborted.
+ */
+export async function foreign<T>(
+  { clientName }: Pick<OAuthClient, 'clientName'>,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
-    return (await authentication.apply(draft, identity, { signal, clock: serverTime.clock, ask })) ?? undefined
+    return await work()
   } catch (cause) {
     if (signal.aborted) throw signal.reason
     if (isEvertokenError(cause)) throw cause

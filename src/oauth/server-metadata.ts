@@ -49,7 +49,7 @@ export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer
     issuer,
     tokenEndpoint,
     revocationEndpoint,
-    challengeEndpoint: optional(document, issuer, 'challenge_endpoint'),
+    challengeEndpoint: usable(document, issuer, 'challenge_endpoint'),
     mtlsEndpointAliases: aliases(document.mtls_endpoint_aliases, issuer),
     assertionAlgs: Array.isArray(algs) ? algs.filter((alg) => typeof alg === 'string') : undefined,
     wire: {
@@ -64,8 +64,8 @@ function aliases(document: unknown, issuer: string): EndpointAliases | undefined
   if (typeof document !== 'object' || document === null) return undefined
   const named = document as Readonly<Record<string, unknown>>
   return {
-    tokenEndpoint: optional(named, issuer, 'token_endpoint'),
-    revocationEndpoint: optional(named, issuer, 'revocation_endpoint'),
+    tokenEndpoint: usable(named, issuer, 'token_endpoint'),
+    revocationEndpoint: usable(named, issuer, 'revocation_endpoint'),
   }
 }
 
@@ -73,8 +73,22 @@ function optional(document: Readonly<Record<string, unknown>>, issuer: string, n
   return document[name] === undefined ? undefined : endpoint(document, issuer, name)
 }
 
+/** An endpoint that few clients need: one that cannot be used counts as absent, so that the others are not kept from theirs. */
+function usable(document: Readonly<Record<string, unknown>>, issuer: string, name: string): URL | undefined {
+  const found = readEndpoint(document[name], issuer)
+  return found instanceof URL ? found : undefined
+}
+
 function endpoint(document: Readonly<Record<string, unknown>>, issuer: string, name: string): URL {
-  const value = document[name]
+  const found = readEndpoint(document[name], issuer)
+  if (found instanceof URL) return found
+  throw new TokenResponseError(`metadata of issuer "${issuer}": expected ${name} to be ${found}`, {
+    code: 'metadata_invalid',
+  })
+}
+
+/** The endpoint, or what it should have been. */
+function readEndpoint(value: unknown, issuer: string): URL | string {
   const url = typeof value === 'string' ? parseUrl(value) : undefined
   const insecurity =
     url === undefined
@@ -84,8 +98,5 @@ function endpoint(document: Readonly<Record<string, unknown>>, issuer: string, n
         : url.protocol === 'http:' && issuer.startsWith('https:')
           ? 'an https URL'
           : insecurityOf(url)
-  if (url !== undefined && insecurity === undefined) return url
-  throw new TokenResponseError(`metadata of issuer "${issuer}": expected ${name} to be ${insecurity}`, {
-    code: 'metadata_invalid',
-  })
+  return url !== undefined && insecurity === undefined ? url : String(insecurity)
 }

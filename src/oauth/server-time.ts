@@ -2,17 +2,10 @@ import type { Clock } from '../util/index.ts'
 
 /** What is known of an authorization server's clock. */
 export interface ServerTime {
-  /** The client's clock, with a `wallTime` that shows what the server's clock shows, as far as that is known. */
-  readonly clock: Clock
-  /** How far `wallTime` of that clock is ahead of this machine's, in milliseconds. */
+  /** How far it is ahead of this machine's, in milliseconds; 0 as long as nothing speaks against this machine's clock. */
   readonly offsetMs: number
-  /** Takes note of an answer that accepted the client. */
-  accepted(answer: TimedAnswer): void
-  /**
-   * Takes note of an answer that refused an assertion which was dated with an offset. Tells whether the next one will be dated by
-   * another time.
-   */
-  refused(answer: TimedAnswer, datedWithMs: number): boolean
+  /** Takes note of an answer that accepted an assertion which was dated with an offset. */
+  accepted(answer: TimedAnswer, datedWithMs: number): void
 }
 
 /** An answer, and between which two looks at this machine's wall clock it was made. */
@@ -23,56 +16,32 @@ export interface TimedAnswer {
 }
 
 /** A difference of clocks that `Date`, with its whole seconds, can tell from none. */
-export const SKEW_MS = 2000
+const SKEW_MS = 2000
 /** `Date` has whole seconds. */
 const RESOLUTION_MS = 999
-/** A clock that was followed so often and never accepted is not what is wrong. */
-const MAX_DOUBTS = 4
-/** It is not followed again for so long. */
-const REST_MS = 5 * 60_000
 
 /**
- * Follows a server's clock once a refusal has shown that the difference matters. Until then dates are this machine's own: a `Date`
- * header that is wrong, from a cache or a proxy, must not spoil assertions that are right. Nor does it for long: a clock whose time is never
- * accepted is left again.
+ * Follows a server's clock once an assertion that was dated by it has been accepted where one dated by this machine's clock was not. Until
+ * then `Date` changes nothing for the next request: a header that is wrong, from a cache or a proxy, must not spoil assertions that are
+ * right.
  */
-export function createServerTime(clock: Clock): ServerTime {
+export function createServerTime(): ServerTime {
   let offsetMs = 0
-  let isFollowed = false
-  let isProven = false
-  let doubts = 0
-  let restsUntil = 0
-
-  function leave(): false {
-    isFollowed = false
-    offsetMs = 0
-    restsUntil = clock.now() + REST_MS
-    return false
-  }
-
   return {
-    clock: { now: () => clock.now(), wallTime: () => clock.wallTime() + offsetMs, setTimer: clock.setTimer },
     get offsetMs() {
       return offsetMs
     },
-    accepted(answer) {
-      if (!isFollowed) return
-      isProven = true
-      offsetMs = skewOf(answer) ?? offsetMs
-    },
-    refused(answer, datedWithMs) {
-      const skewMs = skewOf(answer)
-      if (skewMs === undefined) return false
-      if (Math.abs(skewMs - datedWithMs) < SKEW_MS) {
-        return isFollowed && !isProven && ++doubts >= MAX_DOUBTS && leave()
-      }
-      if (!isFollowed && clock.now() < restsUntil) return false
-      if (!isFollowed) doubts = 0
-      isFollowed = true
-      offsetMs = skewMs
-      return true
+    accepted(answer, datedWithMs) {
+      // This machine's clock will do; or else the server's is followed from answer to answer.
+      offsetMs = datedWithMs === 0 ? 0 : (skewOf(answer) ?? datedWithMs)
     },
   }
+}
+
+/** The offset of the server's clock where that is another one than dated the assertion which it refused. */
+export function redated(answer: TimedAnswer, datedWithMs: number): number | undefined {
+  const skewMs = skewOf(answer)
+  return skewMs !== undefined && Math.abs(skewMs - datedWithMs) >= SKEW_MS ? skewMs : undefined
 }
 
 /** How far the server's clock is ahead of this machine's, in milliseconds, by the `Date` of one answer. */
@@ -83,4 +52,13 @@ export function skewOf({ headers, sentWallTime, receivedWallTime }: TimedAnswer)
   const most = date + RESOLUTION_MS - sentWallTime
   // The smallest difference that explains the answer; none, if the journey and the resolution explain it.
   return least > 0 ? least : Math.min(most, 0)
+}
+
+/** A clock whose wall time is ahead of another's. */
+export function aheadOf(clock: Clock, offsetMs: number): Clock {
+  return {
+    now: () => clock.now(),
+    wallTime: () => clock.wallTime() + offsetMs,
+    setTimer: (...timer) => clock.setTimer(...timer),
+  }
 }

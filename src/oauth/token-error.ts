@@ -18,7 +18,12 @@ export interface RefusedRequest {
 /** RFC 6749 section 5.2 and the codes that other grants add which ask for patience, not for change. */
 const PATIENCE: ReadonlySet<string> = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
 /** Errors that a server answers with when it finds an assertion too old or too new. */
-export const DATED_REFUSALS: ReadonlySet<string> = new Set(['invalid_client', 'invalid_request', 'invalid_grant'])
+const DATED_REFUSALS: ReadonlySet<string> = new Set([
+  'invalid_client',
+  'invalid_client_attestation',
+  'invalid_request',
+  'invalid_grant',
+])
 /** Clocks that differ by less than this are not the reason: assertions are accepted around their time. */
 const SKEW_MS = 30_000
 /** A server's wish to be left alone is granted no longer than this. */

@@ -10,8 +10,14 @@ export interface RequestTarget {
   readonly url: URL
   readonly headers?: Headers | undefined
   readonly signal?: AbortSignal | undefined
-  /** Of the client certificate that the transport presents, `x5t#S256` (RFC 8705 section 3.1). */
-  readonly certificateThumbprint?: string | undefined
+  /** The client certificate that the transport presents; looked at when there is a token to compare it with (RFC 8705 section 3). */
+  readonly certificate?: PresentedCertificate | undefined
+}
+
+/** What is seen of a client certificate. */
+export interface PresentedCertificate {
+  /** `x5t#S256` (RFC 8705 section 3.1). Changes when the certificate is replaced. */
+  readonly thumbprint: string
 }
 
 /** One try of a protected resource request. */
@@ -49,7 +55,7 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
     async begin(target) {
       rules.assertAllowed(target.url)
       assertNoOtherToken(target)
-      const { signal, certificateThumbprint } = target
+      const { signal, certificate } = target
       const chosen = sourceFor(target)
       const source = 'then' in chosen ? await waitFor(Promise.resolve(chosen), signal) : chosen
       const ask = signal && { signal }
@@ -57,10 +63,10 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       // The event loop may have stood still since the source looked at the clock. 0 is a token for one use, at once.
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
       // The certificate may have been replaced while the token was on its way.
-      const isLate = certificateThumbprint !== undefined && !isBoundTo(token, certificateThumbprint)
+      const isLate = certificate !== undefined && !isBoundTo(token, certificate)
       if (isLate) token = await source.getToken({ ...ask, rejected: token })
-      assertSendable(token, certificateThumbprint)
-      return new TokenAttempt({ source, token, signal, certificateThumbprint, telemetry, mayRenew: true })
+      assertSendable(token, certificate)
+      return new TokenAttempt({ source, token, signal, certificate, telemetry, mayRenew: true })
     },
   }
 }
@@ -75,7 +81,7 @@ export function authorizerFrom(source: TokenSource, destination: Destination): R
 }
 
 /** A token that is bound to a key is worth nothing without a proof, and must not go out as if it were (RFC 9449 section 7.2). */
-function assertSendable(token: AccessToken, certificateThumbprint: string | undefined): void {
+function assertSendable(token: AccessToken, certificate: PresentedCertificate | undefined): void {
   const { tokenType, accessToken } = token
   // What the platform says about a header that cannot be sent quotes the header.
   if (!isTokenText(accessToken)) {
@@ -83,7 +89,7 @@ function assertSendable(token: AccessToken, certificateThumbprint: string | unde
       code: 'token_invalid',
     })
   }
-  if (!isBoundTo(token, certificateThumbprint)) {
+  if (!isBoundTo(token, certificate)) {
     throw new ConfigurationError('expected a connection with the certificate that the token is bound to, got another', {
       code: 'certificate_missing',
     })
@@ -95,8 +101,8 @@ function assertSendable(token: AccessToken, certificateThumbprint: string | unde
 }
 
 /** A token that is bound to a certificate is good on its connections alone (RFC 8705 section 3). */
-function isBoundTo(token: AccessToken, certificateThumbprint: string | undefined): boolean {
-  return token.certificateThumbprint === undefined || token.certificateThumbprint === certificateThumbprint
+function isBoundTo(token: AccessToken, certificate: PresentedCertificate | undefined): boolean {
+  return token.certificateThumbprint === undefined || token.certificateThumbprint === certificate?.thumbprint
 }
 
 /** A token is sent by one method only (RFC 6750 section 2). */
@@ -116,7 +122,7 @@ interface AttemptState {
   readonly source: TokenSource
   readonly token: AccessToken
   readonly signal: AbortSignal | undefined
-  readonly certificateThumbprint: string | undefined
+  readonly certificate: PresentedCertificate | undefined
   readonly telemetry: Telemetry
   /** The retry budget: one renewal for one call. */
   readonly mayRenew: boolean
@@ -139,9 +145,9 @@ class TokenAttempt implements Attempt {
   }
 
   async #withAnother(): Promise<Attempt | undefined> {
-    const { source, token, signal, certificateThumbprint } = this.#state
+    const { source, token, signal, certificate } = this.#state
     const another = await source.getToken({ signal, rejected: token })
-    assertSendable(another, certificateThumbprint)
+    assertSendable(another, certificate)
     return isSameToken(another, token)
       ? undefined
       : new TokenAttempt({ ...this.#state, token: another, mayRenew: false })

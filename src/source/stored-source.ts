@@ -11,6 +11,8 @@ export interface StoredSourceOptions {
   readonly epoch?: (() => number) | undefined
   /** Names the entry; asked when it is first needed. */
   readonly key: () => Promise<string>
+  /** Of the certificate that tokens have to be bound to, where there is one; it may change while a token is on its way. */
+  readonly boundTo?: (() => string | undefined) | undefined
 }
 
 /**
@@ -18,17 +20,20 @@ export interface StoredSourceOptions {
  * is passed over, so that a newer one of another process is found instead.
  */
 export function storedSource(inner: TokenSource, options: StoredSourceOptions): TokenSource {
-  const { store, clock, key, epoch = () => 0 } = options
+  const { store, clock, key, epoch = () => 0, boundTo = () => undefined } = options
+  const isOurs = (token: AccessToken): boolean => token.certificateThumbprint === boundTo()
   return {
     async getToken(ask = {}) {
       const name = await key()
       const startedIn = epoch()
       const stored = ask.forceRenewal ? undefined : parseStoredToken(await store.get(name), clock.now())
-      if (stored !== undefined && startedIn === epoch() && !isRejected(stored, ask.rejected)) return stored
+      if (stored !== undefined && startedIn === epoch() && isOurs(stored) && !isRejected(stored, ask.rejected))
+        return stored
       const askedIn = epoch()
       const token = await inner.getToken(ask)
-      const isKept = token.expiresAt > clock.now() && askedIn === epoch()
-      if (isKept) await store.set(name, storedText(token, clock.now()), token.expiresAt)
+      const isKept = token.expiresAt > clock.now() && askedIn === epoch() && isOurs(token)
+      // Named anew: the certificate that is part of the name may be another one by now.
+      if (isKept) await store.set(await key(), storedText(token, clock.now()), token.expiresAt)
       return token
     },
   }

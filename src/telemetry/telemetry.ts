@@ -20,7 +20,7 @@ export type TelemetryEvent =
   | { readonly name: 'scope_changed'; readonly client: string }
   /** The server refused the client, which proves itself once more: with another key, another time or another challenge. */
   | { readonly name: 'authentication_retried'; readonly client: string; readonly error: string }
-  /** The server's clock is so far ahead of this machine's, in milliseconds, and is followed from now on. */
+  /** The server's clock is so far ahead of this machine's, in milliseconds, and assertions were refused for it. */
   | { readonly name: 'clock_skew'; readonly client: string; readonly skewMs: number }
   /** The client's certificate expires soon, or has expired; told once a day. */
   | { readonly name: 'certificate_expiring'; readonly client: string; readonly expiresAt: number }

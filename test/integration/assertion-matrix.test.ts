@@ -236,7 +236,7 @@ async function internals() {
       server: oauth.discoveredServer(issuer, { channel, clock }),
       channel,
       clock,
-      serverTime: oauth.createServerTime(clock),
+      serverTime: oauth.createServerTime(),
       telemetry: noTelemetry,
       limits: oauth.LIFETIME_LIMITS,
       acceptsNarrowedScope: true,

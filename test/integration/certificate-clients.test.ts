@@ -282,6 +282,96 @@ describe('N7 what a certificate changes in a client', () => {
     await server.close()
   })
 
+  test('N7.05 F9.09 a certificate that the token request takes up is the one that the API call presents: no call fails', async ({
+    authority,
+    pairs,
+    files,
+    clock,
+    open,
+  }) => {
+    const as = await startMtlsServer(authority, { answer: tokenJson() })
+    const api = await startMtlsServer(authority)
+    const { certFile, keyFile, replace } = files
+    const client = { tokenEndpoint: as.tokenEndpoint, clientId: 'machine', authentication: tlsClientAuth() }
+    const certificate = open({ certFile, keyFile }, { clock })
+    const tokens = createTokenManager({ clock, clients: { api: { ...client, certificate } } })
+    const call = tokens.fetch('api', { baseUrl: api.origin })
+    await call('/')
+    await replace('cert', pairs.green.cert)
+    await replace('key', pairs.green.key)
+    clock.leap(3_600_000)
+    const responses = await Promise.all(Array.from({ length: 10 }, () => call('/')))
+    for (const response of responses) {
+      expect(((await response.json()) as EchoedRequest).thumbprint).toBe(thumbprintOf(pairs.green.cert))
+    }
+    await tokens.close()
+    await Promise.all([as.close(), api.close()])
+  })
+
+  test('N7.05 a certificate that is replaced just before a request leaves: the retry after the 401 comes through', async ({
+    authority,
+    pairs,
+    open,
+  }) => {
+    const certificate = replaceable(open(pairs.blue))
+    const green = open(pairs.green)
+    const as = await startMtlsServer(authority, { answer: tokenJson() })
+    const api = await startMtlsServer(authority, {
+      answer: ({ n }) => {
+        if (n > 1) return { body: 'in' }
+        certificate.replace(green)
+        return { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }
+      },
+    })
+    const client = { tokenEndpoint: as.tokenEndpoint, clientId: 'machine', authentication: tlsClientAuth() }
+    const tokens = createTokenManager({ clients: { api: { ...client, certificate } } })
+    expect((await tokens.fetch('api', { baseUrl: api.origin })('/')).status).toBe(200)
+    await tokens.close()
+    await Promise.all([as.close(), api.close()])
+  })
+
+  test('N7.05 a token of the new certificate does not get into the store under the name of the old one', async ({
+    authority,
+    pairs,
+    clock,
+    open,
+  }) => {
+    const server = await startMtlsServer(authority, { answer: tokenJson() })
+    const store = memoryStore({ clock })
+    const [blue, green] = [open(pairs.blue), open(pairs.green)]
+    const rotating = replaceable(blue)
+    Object.assign(rotating, { refresh: async () => rotating.replace(green) })
+    const client = { tokenEndpoint: server.tokenEndpoint, clientId: 'machine', authentication: tlsClientAuth() }
+    const manager = (certificate: ClientCertificate) =>
+      createTokenManager({ clients: { api: { ...client, certificate } }, clock, store })
+    const [one, old, fresh] = [manager(rotating), manager(blue), manager(green)]
+    await one.getToken('api')
+    expect((await old.getToken('api')).certificateThumbprint).toBe(blue.thumbprint)
+    const requests = server.requests.length
+    expect((await fresh.getToken('api')).certificateThumbprint).toBe(green.thumbprint)
+    expect(server.requests).toHaveLength(requests)
+    await Promise.all([one, old, fresh].map((tokens) => tokens.close()))
+    await server.close()
+  })
+
+  test('F9.09 a certificate of one’s own whose refresh throws: a typed error, nothing sent', async ({
+    pairs,
+    open,
+    server,
+    clock,
+  }) => {
+    const { thumbprint, expiresAt, fetch } = open(pairs.blue)
+    const refresh = () => Promise.reject(new Error('no disk'))
+    const client = { tokenEndpoint: server.tokenEndpoint, clientId: 'machine', authentication: tlsClientAuth() }
+    const tokens = createTokenManager({
+      clients: { api: { ...client, certificate: { thumbprint, expiresAt, fetch, refresh } } },
+      clock,
+    })
+    expect(await rejection(tokens.getToken('api'))).toMatchObject({ code: 'client_authentication_failed' })
+    expect(server.requests).toHaveLength(0)
+    await tokens.close()
+  })
+
   test('N7.02 aliases are used with a certificate only, each where there is one', async ({
     authority,
     pairs,

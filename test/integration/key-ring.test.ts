@@ -228,6 +228,32 @@ describe('A9 F9.08 a ring of keys', () => {
       says: 'expected every kid once, got one twice',
     },
   ]
+  const odd: readonly { readonly name: string; readonly make: () => unknown; readonly code: string }[] = [
+    {
+      name: 'a date that is none',
+      make: () => keyRing([ringKey(k1, { publishedAt: Date.parse('soon') })]),
+      code: 'key_invalid',
+    },
+    {
+      name: 'no publish delay',
+      make: () => keyRing([ringKey(k1)], { publishDelayMs: Number.NaN }),
+      code: 'option_invalid',
+    },
+    { name: 'a negative time', make: () => keyRing([ringKey(k1)], { retireAfterMs: -1 }), code: 'option_invalid' },
+  ]
+  for (const { name, make, code } of odd) {
+    test(`a ring with ${name} is refused`, () => {
+      expect(make).toThrow(expect.objectContaining({ name: 'ConfigurationError', code }))
+    })
+  }
+
+  test('a signer whose public part is out of reach can have a kid', async ({ manage, server, clock }) => {
+    const { privateKey } = k1.cryptoKeyPair
+    const ring = ringAt(clock, [{ key: await signerFrom(privateKey), kid: 'named' }])
+    await manage({ ...issued, authentication: privateKeyJwt(ring) }).getToken('api')
+    expect(server.requests.map(kidOf)).toEqual(['named'])
+  })
+
   for (const { name, make, says } of wrong) {
     test(`F9.07 a ring with ${name} is refused`, () => {
       expect(make).toThrow(expect.objectContaining({ name: 'ConfigurationError', code: 'key_invalid' }))
@@ -286,37 +312,41 @@ describe('A9 rotation under load', () => {
     server,
     clock,
   }) => {
-    // The server reads the JWKS when it has kept its copy for long enough, as servers do.
-    const ring = keyRing([ringKey(k1)], { clock, publishDelayMs: 60_000, retireAfterMs: 60_000 })
-    const handler = jwksHandler(ring, { maxAgeSeconds: 60 })
-    let copy: readonly unknown[] = []
-    let readAt = Number.NEGATIVE_INFINITY
-    server.answer = async (request) => {
-      if (clock.now() >= readAt + 60_000) {
-        const { keys: published } = (await (await handler(new Request('https://client.example/jwks'))).json()) as {
-          keys: { kid: string }[]
-        }
-        copy = published.map(({ kid }) => kid)
-        readAt = clock.now()
-      }
-      return copy.includes(kidOf(request)) ? tokenJson({ expires_in: 5 })(request) : refusal(clock)
-    }
-    const tokens = manage({ ...issued, authentication: privateKeyJwt(ring) })
+    const ring = keyRing([ringKey(k1)], { clock, publishDelayMs: 60_000, retireAfterMs: 120_000 })
+    // What the server knows from which second on: it learns of each new key half a minute after that is in use, and forgets the old one
+    // ten seconds later, while the ring has just put the new one aside.
+    const known: readonly (readonly [second: number, kids: readonly string[]])[] = [
+      [0, ['k1']],
+      [120, ['k1', 'k2']],
+      [130, ['k2']],
+      [280, ['k2', 'k3']],
+      [285, ['k3']],
+    ]
     const added = new Map([
       [30, k2],
-      [150, k3],
+      [200, k3],
     ])
+    let second = 0
+    let refusals = 0
+    server.answer = (request) => {
+      const kids = known.findLast(([from]) => second >= from)?.[1] ?? []
+      if (kids.includes(String(kidOf(request)))) return tokenJson({ expires_in: 5 })(request)
+      refusals++
+      return refusal(clock)
+    }
+    const tokens = manage({ ...issued, authentication: privateKeyJwt(ring) })
     let failed = 0
     let calls = 0
-    for (let second = 0; second < 300; second++) {
+    for (; second < 420; second++) {
       const key = added.get(second)
       if (key !== undefined) ring.add(ringKey(key))
-      const second200 = Array.from({ length: 200 }, () => tokens.getToken('api').catch(() => failed++))
-      calls += second200.length
-      await Promise.all(second200)
+      const together = Array.from({ length: 200 }, () => tokens.getToken('api').catch(() => failed++))
+      calls += together.length
+      await Promise.all(together)
       await clock.advance(1000)
     }
-    expect([calls, failed]).toEqual([60_000, 0])
+    expect([calls, failed]).toEqual([84_000, 0])
+    expect(refusals).toBeGreaterThan(2)
     expect([...new Set(server.requests.map(kidOf))]).toEqual(['k1', 'k2', 'k3'])
     expect(await publishedKids(ring)).toEqual(['k3'])
   })
@@ -335,5 +365,36 @@ describe('A9 rotation under load', () => {
     const calls = Array.from({ length: 200 }, () => tokens.getToken('api', {}, { forceRenewal: true }))
     await Promise.all(calls)
     expect(kidOf(server.requests.at(-1) as SeenRequest)).toBe('k1')
+  })
+
+  test('A9 F9.08 a server that exchanges its one key while the ring has put the new one aside: none fails', async ({
+    manage,
+    server,
+    clock,
+  }) => {
+    let known = 'k1'
+    server.answer = (request) => knows(new Set([known]), clock)(request)
+    const tokens = manage({ ...issued, authentication: privateKeyJwt(keyRing([ringKey(k1), ringKey(k2)], { clock })) })
+    await tokens.getToken('api')
+    known = 'k2'
+    await clock.advance(10_000)
+    await tokens.getToken('api', {}, { forceRenewal: true })
+    expect(server.requests.map(kidOf)).toEqual(['k2', 'k1', 'k1', 'k2'])
+  })
+
+  test('A9 one hiccup of a server that does not know the new key costs one call', async ({ manage, server, clock }) => {
+    let hiccup = false
+    server.answer = (request) => knows(new Set(hiccup ? [] : ['k1']), clock)(request)
+    const tokens = manage({ ...issued, authentication: privateKeyJwt(keyRing([ringKey(k1), ringKey(k2)], { clock })) })
+    await tokens.getToken('api')
+    hiccup = true
+    await rejection(tokens.getToken('api', {}, { forceRenewal: true }))
+    hiccup = false
+    let failed = 0
+    for (let second = 0; second < 60; second++) {
+      await clock.advance(1000)
+      await tokens.getToken('api', {}, { forceRenewal: true }).catch(() => failed++)
+    }
+    expect(failed).toBeLessThanOrEqual(1)
   })
 })

@@ -15,13 +15,15 @@ export interface AssertionOptions {
   readonly lifetimeSeconds?: number | undefined
   /**
    * By how many seconds `iat` lies before the time of the clock, for servers whose clock is behind; `exp` moves with it. Default 5,
-   * at most 60 and less than the lifetime.
+   * at most 60, and less than the lifetime.
    */
   readonly backdateSeconds?: number | undefined
 }
 
 /** Longer-lived assertions would be worth stealing. */
 const MAX_LIFETIME_SECONDS = 300
+/** By how much dates lie back when nothing else is said. */
+export const BACKDATE_SECONDS = 5
 const MAX_BACKDATE_SECONDS = 60
 
 /** The parts of an assertion that are the same for every attempt, checked. */
@@ -36,7 +38,8 @@ export interface AssertionTemplate {
  * the request goes to.
  */
 export function assertionTemplate(option: string, options: AssertionOptions): AssertionTemplate {
-  const { audience = 'issuer', typ = 'client-authentication+jwt', lifetimeSeconds = 60, backdateSeconds = 5 } = options
+  const { audience = 'issuer', typ = 'client-authentication+jwt', lifetimeSeconds = 60 } = options
+  const { backdateSeconds = Math.min(BACKDATE_SECONDS, lifetimeSeconds - 1) } = options
   if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 1 || lifetimeSeconds > MAX_LIFETIME_SECONDS) {
     throw invalid(`${option}: expected lifetimeSeconds to be a whole number from 1 to ${MAX_LIFETIME_SECONDS}`)
   }

@@ -1,8 +1,15 @@
 import { type PrivateKey, type Signer, signJwt } from '../../keys/index.ts'
 import { ConfigurationError } from '../../token/index.ts'
 import { type Awaitable, describe, randomId, systemClock } from '../../util/index.ts'
-import type { AuthenticationAnswer, ClientAuthentication, ClientIdentity } from './client-authentication.ts'
+import { BACKDATE_SECONDS } from './assertion-claims.ts'
+import type {
+  AuthenticationAnswer,
+  ClientAuthentication,
+  ClientAuthenticationOptions,
+  ClientIdentity,
+} from './client-authentication.ts'
 import { type ClientInstance, createClientInstance } from './client-instance.ts'
+import { isDatedRefusal } from './dated-refusal.ts'
 
 /** What a {@link ClientAttester} is told. */
 export interface ClientAttestationRequest {
@@ -65,54 +72,66 @@ async function makeKey(): Promise<PrivateKey> {
 
 interface State {
   readonly instanceFor: (client: ClientIdentity, issuer: string) => ClientInstance
-  /** Errors that have been a reason to try again already. */
+  /** What has been a reason to try again already. */
   readonly seen?: ReadonlySet<string>
-}
-
-function authenticationWith(state: State): ClientAuthentication {
-  const { instanceFor, seen = new Set() } = state
-  return {
-    method: 'attest_jwt_client_auth',
-    needsIssuer: true,
-    async apply({ body, headers }, client, { signal, clock = systemClock, ask } = {}) {
-      const issuer = issuerOf(client)
-      const instance = instanceFor(client, issuer)
-      const attestation = await instance.attestation(clock.wallTime(), signal)
-      const { challengeEndpoint } = client
-      if (challengeEndpoint !== undefined && instance.challenge === undefined && ask !== undefined) {
-        instance.challenge = challengeIn(await ask(challengeEndpoint))
-      }
-      const { challenge } = instance
-      const iat = Math.floor(clock.wallTime() / 1000)
-      const claims = { aud: issuer, jti: randomId(), iat, ...(challenge !== undefined && { challenge }) }
-      const signer = await instance.signer(signal)
-      // The key is in the attestation; a kid would be one more name for it.
-      const proof = await signJwt(
-        { alg: signer.alg, sign: (...input) => signer.sign(...input) },
-        { typ: POP_TYPE, claims, signal },
-      )
-      body.set('client_id', client.clientId)
-      headers.set('oauth-client-attestation', attestation)
-      headers.set('oauth-client-attestation-pop', proof)
-      return {
-        next(answer) {
-          instance.challenge = answer.header('oauth-client-attestation-challenge') ?? instance.challenge
-          const error = answer.error ?? ''
-          if (seen.has(error) || !isCurable(answer)) return undefined
-          if (error === 'use_fresh_attestation') instance.renew()
-          return authenticationWith({ ...state, seen: new Set([...seen, error]) })
-        },
-      }
-    },
-  }
 }
 
 const POP_TYPE = 'oauth-client-attestation-pop+jwt'
 
-/** A challenge came along, or a fresh attestation is all that is missing. */
-function isCurable({ error, header }: AuthenticationAnswer): boolean {
-  if (error === 'use_attestation_challenge') return header('oauth-client-attestation-challenge') !== undefined
-  return error === 'use_fresh_attestation'
+function authenticationWith(state: State): ClientAuthentication {
+  return {
+    method: 'attest_jwt_client_auth',
+    needsIssuer: true,
+    async apply({ body, headers }, client, options = {}) {
+      const { signal, clock = systemClock } = options
+      const issuer = issuerOf(client)
+      const instance = state.instanceFor(client, issuer)
+      const { attestation, signer } = await instance.attested(clock, signal)
+      instance.challenge ??= await challengeFor(client, options)
+      const { challenge } = instance
+      const iat = Math.floor(clock.wallTime() / 1000) - BACKDATE_SECONDS
+      const claims = { aud: issuer, jti: randomId(), iat, ...(challenge !== undefined && { challenge }) }
+      // The key is in the attestation; a kid would be one more name for it.
+      const nameless = { alg: signer.alg, sign: signer.sign.bind(signer) }
+      const proof = await signJwt(nameless, { typ: POP_TYPE, claims, signal })
+      body.set('client_id', client.clientId)
+      headers.set('oauth-client-attestation', attestation)
+      headers.set('oauth-client-attestation-pop', proof)
+      return { next: (answer) => nextAfter(answer, instance, state) }
+    },
+  }
+}
+
+function nextAfter(
+  answer: AuthenticationAnswer,
+  instance: ClientInstance,
+  state: State,
+): ClientAuthentication | undefined {
+  const { seen = new Set() } = state
+  instance.challenge = answer.header('oauth-client-attestation-challenge') ?? instance.challenge
+  const reason = reasonOf(answer)
+  if (reason === undefined || seen.has(reason)) return undefined
+  if (reason === 'use_fresh_attestation') instance.renew()
+  return authenticationWith({ ...state, seen: new Set([...seen, reason]) })
+}
+
+/** Why another attempt has a chance: a challenge came along, a fresh attestation is wanted, or the dates were wrong. */
+function reasonOf(answer: AuthenticationAnswer): string | undefined {
+  const { error, header } = answer
+  if (error === 'use_fresh_attestation') return error
+  if (error === 'use_attestation_challenge') {
+    return header('oauth-client-attestation-challenge') === undefined ? undefined : error
+  }
+  return isDatedRefusal(answer) ? 'dates' : undefined
+}
+
+/** A challenge of the server's challenge endpoint, where it has one. */
+async function challengeFor(
+  { challengeEndpoint }: ClientIdentity,
+  { ask }: ClientAuthenticationOptions,
+): Promise<string | undefined> {
+  if (challengeEndpoint === undefined || ask === undefined) return undefined
+  return challengeIn(await ask(challengeEndpoint))
 }
 
 function challengeIn({ attestation_challenge: challenge }: Readonly<Record<string, unknown>>): string | undefined {

@@ -57,7 +57,7 @@ export interface ClientAuthenticationOptions {
 export interface AuthenticationAttempt {
   /**
    * Takes note of the answer, without I/O. Gives the authentication to try once more with when the server refused the client and
-   * another attempt has a chance.
+   * another attempt has a chance. An error that it throws after the client was accepted is ignored.
    */
   next(answer: AuthenticationAnswer): ClientAuthentication | undefined
 }

@@ -1,16 +1,21 @@
 import { type PrivateKey, readUnverifiedJwt, type Signer, signerFrom } from '../../keys/index.ts'
-import { ConfigurationError } from '../../token/index.ts'
-import { type Awaitable, waitFor } from '../../util/index.ts'
+import { ConfigurationError, TransportError } from '../../token/index.ts'
+import { type Awaitable, type Clock, waitFor, withDeadline } from '../../util/index.ts'
 import type { ClientAttester } from './attestation.ts'
 
 /** One instance of a client as one server sees it: its key, its attestation, the server's last challenge. */
 export interface ClientInstance {
   challenge: string | undefined
-  signer(signal: AbortSignal | undefined): Promise<Signer>
-  /** An attestation that is good for a while yet. */
-  attestation(wallTime: number, signal: AbortSignal | undefined): Promise<string>
+  /** An attestation that is good for a while yet, and the key that it speaks of. */
+  attested(clock: Clock, signal: AbortSignal | undefined): Promise<AttestedKey>
   /** The next attestation is a new one. */
   renew(): void
+}
+
+/** An attestation, and what signs the proofs beside it. */
+export interface AttestedKey {
+  readonly attestation: string
+  readonly signer: Signer
 }
 
 /** What an instance is made of. */
@@ -23,43 +28,54 @@ export interface ClientInstanceOptions {
 
 /** An attestation that lives no longer than this might be dead when it arrives. */
 const MARGIN_MS = 30_000
+/** How long key and attester may take together. */
+const DEADLINE_MS = 10_000
 
-interface HeldAttestation {
-  readonly text: string
+interface HeldAttestation extends AttestedKey {
   readonly renewAt: number
 }
 
-/** Makes the state of one instance. All its requests have one key. */
-export function createClientInstance({ attester, keyFor, clientId, issuer }: ClientInstanceOptions): ClientInstance {
-  let key: Promise<Signer> | undefined
+/** Makes the state of one instance. Requests that overlap share one question to the attester; all have one key. */
+export function createClientInstance(options: ClientInstanceOptions): ClientInstance {
+  const { attester, keyFor, clientId, issuer } = options
+  let key: Signer | undefined
   let held: HeldAttestation | undefined
+  let flight: Promise<HeldAttestation> | undefined
 
-  async function signer(signal: AbortSignal | undefined): Promise<Signer> {
-    key ??= (async () => signerFrom(await keyFor(issuer)))()
-    const mine = key
-    try {
-      return await waitFor(mine, signal)
-    } catch (error) {
-      // A key that could not be made, or not in time, is made again by the next request.
-      if (key === mine) key = undefined
-      throw error
-    }
+  async function attest(signal: AbortSignal): Promise<HeldAttestation> {
+    const signer = key ?? (await signerFrom(await keyFor(issuer)))
+    key = signer
+    const text: unknown = await attester({ clientId, issuer, publicJwk: signer.publicJwk, signal })
+    return { signer, attestation: checked(text), renewAt: expiryOf(String(text)) - MARGIN_MS }
+  }
+
+  function start(clock: Clock): Promise<HeldAttestation> {
+    const mine = withDeadline(attest, { clock, ms: DEADLINE_MS, error: late }).finally(() => {
+      if (flight === mine) flight = undefined
+    })
+    flight = mine
+    return mine
   }
 
   return {
     challenge: undefined,
-    signer,
-    async attestation(wallTime, signal) {
-      if (held !== undefined && wallTime < held.renewAt) return held.text
-      const { publicJwk } = await signer(signal)
-      const text: unknown = await attester({ clientId, issuer, publicJwk, signal })
-      held = { text: checked(text), renewAt: expiryOf(String(text)) - MARGIN_MS }
-      return held.text
+    async attested(clock, signal) {
+      if (held !== undefined && clock.wallTime() < held.renewAt) return held
+      // No await between the look and the claim. One caller's abort ends that caller's waiting, and nobody else's.
+      held = await waitFor(flight ?? start(clock), signal)
+      return held
     },
     renew() {
       held = undefined
     },
   }
+}
+
+function late(): Error {
+  return new TransportError(`attestJwtClientAuth: expected an attestation within ${DEADLINE_MS} ms, got none`, {
+    code: 'attestation_timeout',
+    retryable: true,
+  })
 }
 
 function checked(text: unknown): string {

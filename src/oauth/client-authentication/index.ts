@@ -24,5 +24,6 @@ export type {
 export type { ClientCertificate } from './client-certificate.ts'
 export { type ClientSecretBasicOptions, clientSecretBasic, clientSecretPost, none } from './client-secret.ts'
 export { type ClientSecretJwtOptions, clientSecretJwt } from './client-secret-jwt.ts'
+export { isClientRefusal } from './dated-refusal.ts'
 export { type PrivateKeyJwtOptions, privateKeyJwt } from './private-key-jwt.ts'
 export { selfSignedTlsClientAuth, tlsClientAuth } from './tls-client-auth.ts'
