@@ -1,4 +1,4 @@
-import { type ClientAssertionService, clientSecretBasic, createTokenManager, none } from 'evertoken'
+import { type ClientAssertionService, clientAssertion, clientSecretBasic, createTokenManager } from 'evertoken'
 import { type CryptoKey, SignJWT } from 'jose'
 
 /** What this program knows about its authorization server and its clients. */
@@ -14,7 +14,8 @@ export interface Settings {
 /** Makes the assertions of the client `invoice` (RFC 7523 section 2.2); every other client goes on to its own authentication. */
 export function invoiceAssertions(signingKey: Settings['signingKey']): ClientAssertionService {
   return async ({ clientName, clientId, issuer }) => {
-    if (clientName !== 'invoice' || issuer === undefined) return undefined
+    if (clientName !== 'invoice') return undefined
+    if (issuer === undefined) throw new Error('the client "invoice" needs an issuer to address its assertions to')
     const value = await new SignJWT()
       .setProtectedHeader({ alg: 'ES256', typ: 'client-authentication+jwt' })
       .setIssuer(clientId)
@@ -30,11 +31,16 @@ export function invoiceAssertions(signingKey: Settings['signingKey']): ClientAss
   }
 }
 
+function noAssertion(): never {
+  throw new Error('expected the assertion service to know this client')
+}
+
 /** Two clients of one server: `invoice` has an assertion made for every token request, `catalog` has a secret of its own. */
 export function createTokens({ issuer, invoiceClientId, signingKey, catalogClientId, catalogSecret }: Settings) {
   return createTokenManager({
     clients: {
-      invoice: { issuer, clientId: invoiceClientId, authentication: none(), scope: 'invoice' },
+      // Never asked: the service makes its assertions, and a request without one must not go out.
+      invoice: { issuer, clientId: invoiceClientId, authentication: clientAssertion(noAssertion), scope: 'invoice' },
       catalog: {
         issuer,
         clientId: catalogClientId,

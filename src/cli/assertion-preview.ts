@@ -6,7 +6,8 @@ import {
   clientAssertion,
   type TokenEndpointDraft,
 } from '../oauth/index.ts'
-import { ConfigurationError, isEvertokenError } from '../token/index.ts'
+import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
+import { systemClock, withDeadline } from '../util/index.ts'
 
 /** What a client assertion says, without what makes it one: its signature. */
 export interface AssertionPreview extends UnverifiedJwt {
@@ -14,12 +15,14 @@ export interface AssertionPreview extends UnverifiedJwt {
   readonly type: string
 }
 
+/** As long as a token manager takes for a token. */
+const DEADLINE_MS = 10_000
 /** Stands for a token endpoint that only the server's metadata tells; no server has this name (RFC 6761 section 6.4). */
 const UNKNOWN_ENDPOINT = 'https://token-endpoint.invalid/'
 
 /**
- * Makes the client assertion that a client would send, and reads it. Nothing is sent; what the client's server would tell in its metadata
- * is not known.
+ * Makes the client assertion that a client would send, and reads it. Nothing is sent to the authorization server; what that would tell in
+ * its metadata is not known.
  *
  * @throws ConfigurationError with code `client_unknown`, `client_assertion_missing`, `client_assertion_invalid` or whatever the client's
  * authentication throws.
@@ -36,7 +39,15 @@ export async function previewAssertion(
   }
   const client = identityOf(clientName, definition)
   const draft = { url: client.tokenEndpoint, body: new URLSearchParams(), headers: new Headers() }
-  const method = await guarded(clientName, () => authenticate({ options, definition, client, draft, signal }))
+  const { clock = systemClock, deadlineMs: ms = DEADLINE_MS } = options
+  const late = (): Error =>
+    new TransportError(`client "${clientName}": expected its client assertion within ${ms} ms, got none`, {
+      code: 'timeout',
+      retryable: true,
+    })
+  const make = (stop: AbortSignal): Promise<string> =>
+    authenticate({ options, definition, client, draft, signal: AbortSignal.any([stop, signal]) })
+  const method = await guarded(clientName, () => withDeadline(make, { clock, ms, error: late }))
   const [type, value] = ['client_assertion_type', 'client_assertion'].map((name) => draft.body.get(name))
   if (!type || !value) {
     throw missing(`client "${clientName}": expected an authentication that sends a client assertion, got ${method}`)

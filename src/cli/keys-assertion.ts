@@ -9,7 +9,7 @@ export const keysAssertion: Command = {
   usage: '<client> [options]',
   details: [
     'The configuration is an ES module whose default export is the options of createTokenManager.',
-    'The assertion is made as for a token request, and never shown as a whole. Nothing is sent.',
+    'The assertion is made as for a token request, and never shown as a whole. Nothing is sent to the authorization server.',
   ],
   operands: [1, 1],
   options: [{ name: 'config', value: 'file', summary: `default: ${CONFIG_FILES.join(', then ')}` }],

@@ -63,12 +63,17 @@ export function chooseAlg(
   const alg = wanted ?? DEFAULT_ALG[kind]
   if (!Object.hasOwn(DEFAULT_ALG, kind)) throw keyInvalid('an RSA, P-256, P-384, P-521 or Ed25519 key', 'another one')
   const algorithm = ALGORITHMS.get(alg)
-  if (algorithm === undefined) throw keyInvalid(`an algorithm out of ${[...ALGORITHMS.keys()].join(', ')}`, alg)
+  if (algorithm === undefined) throw keyInvalid(`an algorithm out of ${[...ALGORITHMS.keys()].join(', ')}`, shown(alg))
   if (algorithm.kind !== kind) throw keyInvalid(`a ${algorithm.kind} key for ${alg}`, `a ${kind} key`)
   if (rsaBits !== undefined && rsaBits < MIN_RSA_BITS) {
     throw keyInvalid(`an RSA key of at least ${MIN_RSA_BITS} bits`, `one of ${rsaBits} bits`)
   }
   return alg
+}
+
+/** An algorithm may come out of a key file, where anything may stand in its place. */
+function shown(alg: unknown): string {
+  return typeof alg === 'string' && /^[A-Z]{2}\d{3}K?$|^Ed(?:DSA|25519|448)$|^none$/.test(alg) ? alg : 'another'
 }
 
 interface Look {

@@ -1,17 +1,15 @@
 import { type Fetch, transportFailure } from '../oauth/index.ts'
 import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
-import { type Clock, insecurityOf, parseUrl, readCapped, redactedUrl, withDeadline } from '../util/index.ts'
+import { insecurityOf, parseUrl, readCapped, redactedUrl } from '../util/index.ts'
 
 /** One request for an assertion. */
 export interface AssertionRequest {
   readonly url: URL
   readonly headers: Headers
   readonly fetch: Fetch | undefined
-  readonly deadlineMs: number
   readonly maxBytes: number
   /** The member of a JSON answer. */
   readonly member: string
-  readonly clock: Clock
 }
 
 const LINK_LOCAL = /^169\.254\.\d{1,3}\.\d{1,3}$/
@@ -54,17 +52,18 @@ export function assertionHeaders(option: string, input: Readonly<Record<string, 
  * @throws TransportError when no answer comes, or one that says "not now" (`assertion_unavailable`); ConfigurationError with code
  * `assertion_refused` or `client_assertion_invalid`.
  */
-export async function fetchAssertion(request: AssertionRequest): Promise<string> {
-  const { url, clock, deadlineMs, member } = request
-  const endpoint = redactedUrl(url)
-  const late = (): Error =>
-    new TransportError(`expected an assertion from ${endpoint} within ${deadlineMs} ms, got none`, {
-      code: 'timeout',
-      retryable: true,
-      ambiguous: false,
-    })
-  const bytes = await withDeadline((signal) => exchange(request, signal), { clock, ms: deadlineMs, error: late })
-  return textIn(bytes, { endpoint, member })
+export async function fetchAssertion(request: AssertionRequest, signal: AbortSignal): Promise<string> {
+  const { url, member } = request
+  return textIn(await exchange(request, signal), { endpoint: redactedUrl(url), member })
+}
+
+/** What is thrown when nothing has come in time. */
+export function tooLate(deadlineMs: number): TransportError {
+  return new TransportError(`assertionFromUrl: expected an assertion within ${deadlineMs} ms, got none`, {
+    code: 'timeout',
+    retryable: true,
+    ambiguous: false,
+  })
 }
 
 async function exchange({ url, headers, fetch, maxBytes }: AssertionRequest, signal: AbortSignal): Promise<Uint8Array> {

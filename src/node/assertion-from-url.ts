@@ -1,9 +1,9 @@
 import { type AssertionContext, type AssertionSource, type Fetch, JWT_BEARER } from '../oauth/index.ts'
 import { ConfigurationError } from '../token/index.ts'
-import { type Clock, describe, type Resolvable, resolve, systemClock } from '../util/index.ts'
-import { assertionCache } from './assertion-cache.ts'
+import { type Clock, describe, type Resolvable, resolve, systemClock, waitFor, withDeadline } from '../util/index.ts'
+import { assertionCache, type Fetched } from './assertion-cache.ts'
 import { assertType, checkedAssertion } from './assertion-check.ts'
-import { assertionHeaders, assertionUrl, fetchAssertion } from './assertion-endpoint.ts'
+import { assertionHeaders, assertionUrl, fetchAssertion, tooLate } from './assertion-endpoint.ts'
 import { byteLimit } from './secret-file-rules.ts'
 
 /** What {@link assertionFromUrl} can be told. */
@@ -51,15 +51,23 @@ export function assertionFromUrl(url: Resolvable<string | URL>, options: Asserti
     const { signal } = context
     const clock = options.clock ?? context.clock ?? systemClock
     signal?.throwIfAborted()
-    const target = assertionUrl('assertionFromUrl', await resolve<string | URL>(url))
+    const within = <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+      withDeadline(work, { clock, ms: deadlineMs, error: () => tooLate(deadlineMs) })
+    const where = await waitFor(
+      within(async () => resolve<string | URL>(url)),
+      signal,
+    )
+    const target = assertionUrl('assertionFromUrl', where)
     const parameters = typeof query === 'function' ? query(context) : query
     for (const [name, value] of Object.entries(parameters)) target.searchParams.set(name, value)
-    return cache.get({ key: target.href, clock, signal }, async () => {
+    const fetchOne = async (late: AbortSignal): Promise<Fetched> => {
       const sent = assertionHeaders('assertionFromUrl', await resolve(headers))
       const { fetch } = options
-      const text = await fetchAssertion({ url: target, headers: sent, fetch, deadlineMs, maxBytes, member, clock })
+      const text = await fetchAssertion({ url: target, headers: sent, fetch, maxBytes, member }, late)
       return checkedAssertion(text, { subject: `assertion from ${target.protocol}//${target.host}`, type, clock })
-    })
+    }
+    // Functions for headers are in it: whoever waits for a request that somebody else has made waits no longer than this.
+    return cache.get({ key: target.href, clock, signal }, () => within(fetchOne))
   }
 }
 

@@ -30,14 +30,15 @@ export function createConnections(secureContext: SecureContext): Connections {
         agent ??= new undici.Agent({ connect: { secureContext } })
         // The types of undici are a version of their own; its fetch takes and gives what the global one does.
         const send = undici.fetch as unknown as (url: string, init: object) => Promise<Response>
-        return await send(url, { ...sent, dispatcher: agent })
+        // Nothing is followed: the next hop may be another origin, or without TLS.
+        const redirect = sent.redirect === 'error' ? 'error' : 'manual'
+        return await send(url, { ...sent, redirect, dispatcher: agent })
       } finally {
         if (--running === 0) idle()
       }
     },
     async retire() {
-      // A fetch reaches its agent some turns after it was called, and one that redirects comes back: an agent that is closed before
-      // the answer is there refuses it. Bodies that are still being read are the agent's own affair.
+      // A fetch reaches its agent some turns after it was called: an agent that is closed before refuses it. Bodies that are still being read are the agent's own affair.
       if (running > 0) {
         await new Promise<void>((resolve) => {
           idle = resolve

@@ -46,6 +46,11 @@ export function certificatePair(
   const expiresAt = Date.parse(certificate.validTo)
   if (Number.isNaN(expiresAt)) throw certificateInvalid(subjects.cert, 'a certificate that ends', 'another one')
   if (expiresAt <= wallTime) throw certificateExpired(subjects.cert, expiresAt)
+  const startsAt = Date.parse(certificate.validFrom)
+  if (startsAt > wallTime) {
+    const day = new Date(startsAt).toISOString()
+    throw certificateInvalid(subjects.cert, 'a certificate that is valid', `one that is not before ${day}`)
+  }
   if (ca !== undefined) readCertificate(ca, subjects.ca)
   if (!certificate.checkPrivateKey(readKey(key, passphrase, subjects.key))) {
     throw certificateInvalid(subjects.key, `the private key of ${subjects.cert}`, 'that of another certificate')

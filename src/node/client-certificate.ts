@@ -39,7 +39,7 @@ const MAX_CHECK_MS = 2 ** 31 - 1
  *
  * Files are read at once, and again when they change: new connections then present the new certificate, and requests under way
  * finish over the old ones. A certificate and a key that do not belong together are left until they do. `fetch` takes https URLs
- * alone; a `Request` with a body is sent in chunks.
+ * alone and follows no redirect; a `Request` with a body is sent in chunks.
  *
  * @throws ConfigurationError with code `option_invalid`, `certificate_invalid`, `certificate_expired`, `key_invalid`,
  * `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code `file_unsettled`. `fetch` rejects with

@@ -24,7 +24,7 @@ export interface SecretFile {
 export type Unsettled = 'empty' | 'changing'
 
 /** What one look at a file gave, or why another look is worth while. */
-export type Look = { readonly bytes: Uint8Array } | { readonly unsettled: Unsettled }
+export type Look = { readonly bytes: Uint8Array; readonly isYoung: boolean } | { readonly unsettled: Unsettled }
 
 /** The moments of one look, for the rules to judge. */
 export interface Reading {
@@ -102,7 +102,27 @@ export function lookFrom({ path, maxBytes }: SecretFile, { before, after, bytes,
     after.size === BigInt(bytes.length) &&
     Buffer.compare(bytes, again) === 0
   if (!isSame) return { unsettled: 'changing' }
-  return bytes.length === 0 ? { unsettled: 'empty' } : { bytes }
+  return bytes.length === 0 ? { unsettled: 'empty' } : { bytes, isYoung: isYoung(after) }
+}
+
+/** A writer that has paused goes on within this time, mostly. */
+const YOUNG_MS = 30
+
+/** Whether a file was written so lately that its writer may not have ended. */
+function isYoung({ mtimeNs }: BigIntStats): boolean {
+  // Files have real times, whatever clock the caller has; a time to come says nothing.
+  const ageMs = performance.timeOrigin + performance.now() - Number(mtimeNs / 1_000_000n)
+  return ageMs >= 0 && ageMs < YOUNG_MS
+}
+
+/** Between the removal of one file and the arrival of the next, or of the folder that a link has just led to. */
+const ABSENT: ReadonlySet<unknown> = new Set(['ENOENT', 'ESTALE'])
+/** So often a file that is not there is looked for again. */
+const SEARCHES = 2
+
+/** Whether a file that could not be opened may be there at the next look. */
+export function mayReturn(cause: unknown, looks: number): boolean {
+  return looks < SEARCHES && ABSENT.has(Object(cause).code)
 }
 
 /** What is thrown about a file that did not settle. */

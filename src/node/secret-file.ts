@@ -6,6 +6,7 @@ import {
   assertReadable,
   type Look,
   lookFrom,
+  mayReturn,
   PAUSES_MS,
   type SecretFile,
   type Unsettled,
@@ -25,7 +26,7 @@ export interface ReadOptions {
 
 /**
  * Reads a small file as it is at one moment: old or new while somebody replaces it, never a mixture. A file that is empty,
- * incomplete or changing is looked at again for a quarter of a second.
+ * incomplete, changing or just written is looked at again for a quarter of a second.
  *
  * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code
  * `file_unsettled`.
@@ -34,11 +35,12 @@ export async function readSecretFile(file: SecretFile, { isComplete, signal }: R
   let unsettled: Unsettled = 'empty'
   for (let looks = 0; ; looks++) {
     signal?.throwIfAborted()
-    const look = await lookAt(file)
+    const look = await lookAt(file, looks)
     const pause = PAUSES_MS[looks]
     // Once seen to change, a file that is empty at the last look is being written.
     if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
-    const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? true)
+    // Where nothing tells whether the content is whole, its age does.
+    const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? !look.isYoung)
     if (pause === undefined || isDone) return settled(file, look, unsettled)
     // Real time, whatever clock the caller has: the writer of the file lives in it. An abort is thrown above, as its reason.
     await setTimeout(pause, undefined, { signal }).catch(() => {})
@@ -47,7 +49,7 @@ export async function readSecretFile(file: SecretFile, { isComplete, signal }: R
 
 /**
  * Reads a small file as {@link readSecretFile} does, at once: for keys and certificates that are needed when something is created.
- * It blocks for a quarter of a second at most, and only while the file is empty or changing.
+ * It blocks for a quarter of a second at most, and only while the file is empty, changing or has just been written.
  *
  * @throws ConfigurationError with code `file_unreadable`, `file_invalid` or `file_permissions`; TransportError with code
  * `file_unsettled`.
@@ -55,11 +57,12 @@ export async function readSecretFile(file: SecretFile, { isComplete, signal }: R
 export function readSecretFileSync(file: SecretFile): Uint8Array {
   let unsettled: Unsettled = 'empty'
   for (let looks = 0; ; looks++) {
-    const look = lookAtSync(file)
+    const look = lookAtSync(file, looks)
     const pause = PAUSES_MS[looks]
     // Once seen to change, a file that is empty at the last look is being written.
     if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
-    if (pause === undefined || 'bytes' in look) return settled(file, look, unsettled)
+    const isDone = 'bytes' in look && !look.isYoung
+    if (pause === undefined || isDone) return settled(file, look, unsettled)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, pause)
   }
 }
@@ -69,7 +72,7 @@ function settled(file: SecretFile, look: Look, unsettled: Unsettled): Uint8Array
   throw unsettledError(file, unsettled)
 }
 
-async function lookAt(file: SecretFile): Promise<Look> {
+async function lookAt(file: SecretFile, looks: number): Promise<Look> {
   let handle: FileHandle | undefined
   try {
     handle = await open(file.path, FLAGS)
@@ -81,13 +84,14 @@ async function lookAt(file: SecretFile): Promise<Look> {
     const after = await handle.stat({ bigint: true })
     return lookFrom(file, { before, after, bytes: readBytes(first), again: readBytes(second) })
   } catch (error) {
+    if (mayReturn(error, looks)) return { unsettled: 'empty' }
     throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
     await handle?.close()
   }
 }
 
-function lookAtSync(file: SecretFile): Look {
+function lookAtSync(file: SecretFile, looks: number): Look {
   let descriptor: number | undefined
   try {
     descriptor = openSync(file.path, FLAGS)
@@ -97,6 +101,7 @@ function lookAtSync(file: SecretFile): Look {
     const after = fstatSync(descriptor, { bigint: true })
     return lookFrom(file, { before, after, bytes: first, again: second })
   } catch (error) {
+    if (mayReturn(error, looks)) return { unsettled: 'empty' }
     throw isEvertokenError(error) ? error : unreadableError(file, error)
   } finally {
     if (descriptor !== undefined) closeSync(descriptor)

@@ -72,6 +72,35 @@ describe('an assertion from a URL', () => {
     })
   }
 
+  const hanging = [
+    { name: 'headers', options: { headers: () => new Promise<never>(() => {}) } },
+    { name: 'URL', options: {} },
+  ]
+  for (const { name, options } of hanging) {
+    test(`a function for the ${name} that hangs frees everybody at the deadline, and is asked again`, async ({
+      server,
+      clock,
+    }) => {
+      let hangs = true
+      const url = name === 'URL' ? () => (hangs ? new Promise<never>(() => {}) : server.origin) : server.origin
+      const headers = () => (hangs ? options.headers?.() : { 'x-token': 't' })
+      const source = assertionFromUrl(url, {
+        ...(options.headers && { headers: headers as never }),
+        clock,
+        deadlineMs: 100,
+      })
+      const calls = [source(), source(), source()].map((call) => rejection(call))
+      await clock.untilPending(1)
+      await clock.advance(100)
+      for (const error of await Promise.all(calls)) expect(error.code).toBe('timeout')
+      hangs = false
+      const jwt = await jwtOf(GIVEN)
+      server.answer = () => plain(jwt)
+      expect((await source()).value).toBe(jwt)
+      expect(clock.pending).toBe(0)
+    })
+  }
+
   test('asks for its headers before each request, as they may have changed', async ({ server, clock }) => {
     server.answer = onceOnly
     let count = 0

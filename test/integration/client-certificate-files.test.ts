@@ -122,30 +122,26 @@ describe('N7.05 F9.09 files that are replaced while the certificate is in use', 
     await expect.poll(() => server.openSockets, { interval: 5 }).toBe(1)
   })
 
-  test('N7.05 a request under way that is redirected ends over the old connections too', async ({
+  test('F9.09 a certificate that is not valid yet waits until it is, and the old one serves on', async ({
     files,
-    pairs,
     authority,
     clock,
+    echo,
     open,
   }) => {
-    const redirect: (() => void)[] = []
-    await using server = await startMtlsServer(authority, {
-      answer: ({ url }) => {
-        if (url === '/new') return { body: 'done' }
-        return (response) => void redirect.push(() => response.writeHead(302, { location: '/new' }).end())
-      },
-    })
     const certificate = open(files, { clock })
-    const before = certificate.fetch(`${server.origin}/old`)
-    await server.nextRequest()
-    await files.replace('key', pairs.green.key)
-    await files.replace('cert', pairs.green.cert)
+    const { thumbprint } = certificate
+    const next = await authority.issueClient({ name: 'blue', startsInDays: 2, expiresInDays: 9 })
+    await files.replace('key', next.key)
+    await files.replace('cert', next.cert)
     await clock.advance(SECOND)
     await certificate.refresh()
-    for (const send of redirect) send()
-    expect(await (await before).text()).toBe('done')
-    await expect.poll(() => server.openSockets, { interval: 5 }).toBe(0)
+    expect(certificate.thumbprint).toBe(thumbprint)
+    expect(await peerSeen(certificate, echo.origin)).toBe(thumbprint)
+    const { cert, key } = next
+    expect(() => open({ cert, key }, { clock })).toThrow(
+      'expected a certificate that is valid, got one that is not before',
+    )
   })
 
   test('F9.09 no request fails and none mixes while the files are replaced over and over', async ({

@@ -168,6 +168,25 @@ describe('fetch over a client certificate', () => {
     expect((await reader.read()).done).toBe(true)
   })
 
+  test('follows no redirect: the next hop may be another origin, or without TLS', async ({
+    pairs,
+    authority,
+    server,
+    open,
+  }) => {
+    await using mtls = await startMtlsServer(authority, {
+      answer: () => ({ status: 307, headers: { location: `${server.origin}/plain` } }),
+    })
+    const certificate = open(pairs.blue)
+    const body = new URLSearchParams({ client_assertion: 'secret' })
+    for (const redirect of [undefined, 'follow', 'manual'] as const) {
+      const init = { method: 'POST', body, ...(redirect !== undefined && { redirect }) }
+      expect((await certificate.fetch(mtls.origin, init)).status).toBe(307)
+    }
+    expect(server.requests).toHaveLength(0)
+    await expect(certificate.fetch(mtls.origin, { redirect: 'error' })).rejects.toThrow()
+  })
+
   test('carries authorizedFetch over a redirect', async ({ pairs, authority, open }) => {
     await using server = await startMtlsServer(authority, {
       answer: ({ url, headers, body }) =>

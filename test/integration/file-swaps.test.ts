@@ -14,12 +14,12 @@ const rules = await vi.importActual<typeof import('../../src/node/secret-file-ru
 const lastingJwt = (members: Readonly<Record<string, unknown>>): Promise<string> =>
   jwtOf({ exp: Math.floor(Date.now() / 1000) + 600, ...members })
 
-describe('F9.05 a file that is replaced', () => {
-  const SWAPS = 200
-  /** As long as one another, so that a mixture would not show by its length. */
-  const contents = async (): Promise<readonly string[]> =>
-    Promise.all(Array.from({ length: SWAPS }, (_, n) => lastingJwt({ n: 1000 + n, pad: String(n % 10).repeat(3000) })))
+const SWAPS = 200
+/** As long as one another, so that a mixture would not show by its length. */
+const contents = async (): Promise<readonly string[]> =>
+  Promise.all(Array.from({ length: SWAPS }, (_, n) => lastingJwt({ n: 1000 + n, pad: String(n % 10).repeat(3000) })))
 
+describe('F9.05 a file that is replaced', () => {
   /** A volume as the kubelet lays it out: the file is a link into `..data`, which is a link to a folder with a date. */
   function volumeIn(folder: string, text: string): { readonly path: string; readonly swap: (text: string) => void } {
     let count = 0
@@ -99,15 +99,77 @@ describe('F9.05 a file that is replaced', () => {
     )
     await once(writer, 'online')
     const read = secretFromFile(path, { permissions: 'any' })
-    // On a machine that is busy enough no look may fall between two writes; that has an error of its own.
-    const outcomes = [...texts, 'file_unsettled']
-    for (let n = 0; n < 200; n++) {
+    const seen = new Map<string, number>()
+    for (let n = 0; n < 40; n++) {
+      // On a machine that is busy enough no look may fall between two writes; that has an error of its own.
       const outcome = await read().catch(({ code }) => code)
-      expect(outcomes.includes(outcome), 'one of the texts, whole').toBe(true)
+      const name = texts.includes(outcome) ? outcome.charAt(0) : String(outcome)
+      seen.set(name, (seen.get(name) ?? 0) + 1)
     }
+    const whole = ['a', 'b', 'c'].map((letter) => seen.get(letter) ?? 0)
+    expect(whole.filter((times) => times > 0).length, 'more than one of the texts').toBeGreaterThan(1)
+    const unsettled = seen.get('file_unsettled') ?? 0
+    expect(whole.reduce((sum, times) => sum + times, 0) + unsettled, 'one of the texts, whole').toBe(40)
     Atomics.store(stop, 0, 1)
     await once(writer, 'exit')
     expect(texts.includes(await read()), 'the last one').toBe(true)
+  })
+})
+
+describe('a file that comes and goes', () => {
+  test('F9.05 is read old or new while another thread swaps the folder of a volume and removes the old one', async ({
+    folder,
+  }) => {
+    const texts = await contents()
+    const path = join(folder, 'token')
+    const stop = new Int32Array(new SharedArrayBuffer(4))
+    const writer = new Worker(
+      `const { workerData: { folder, texts, stop }, parentPort } = require('node:worker_threads')
+       const { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } = require('node:fs')
+       const { join } = require('node:path')
+       let last
+       for (let n = 0; Atomics.load(stop, 0) === 0; n++) {
+         const next = '..' + n
+         mkdirSync(join(folder, next))
+         writeFileSync(join(folder, next, 'token'), texts[n % texts.length])
+         symlinkSync(next, join(folder, '..tmp'))
+         renameSync(join(folder, '..tmp'), join(folder, '..data'))
+         if (n === 0) { symlinkSync('..data/token', join(folder, 'token')); parentPort.postMessage('ready') }
+         if (last !== undefined) rmSync(join(folder, last), { recursive: true })
+         last = next
+         Atomics.wait(stop, 0, 0, 5)
+       }`,
+      { eval: true, workerData: { folder, texts, stop } },
+    )
+    await once(writer, 'message')
+    const read = assertionFromFile(path)
+    const seen = new Set<string>()
+    for (let n = 0; n < 1000; n++) seen.add((await read()).value)
+    Atomics.store(stop, 0, 1)
+    await once(writer, 'exit')
+    expect(
+      [...seen].every((value) => texts.includes(value)),
+      'one of the texts, whole',
+    ).toBe(true)
+    expect(seen.size).toBeGreaterThan(1)
+  })
+
+  test('F9.05 is whole although its writer paused halfway', async ({ folder }) => {
+    const path = join(folder, 'secret')
+    writeFileSync(path, 'old secret')
+    const writer = new Worker(
+      `const { workerData: path, parentPort } = require('node:worker_threads')
+       const { closeSync, openSync, writeSync } = require('node:fs')
+       const file = openSync(path, 'w')
+       writeSync(file, 'new sec')
+       parentPort.postMessage('halfway')
+       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+       writeSync(file, 'ret, whole')
+       closeSync(file)`,
+      { eval: true, workerData: path },
+    )
+    await once(writer, 'message')
+    expect(await secretFromFile(path, { permissions: 'any' })()).toBe('new secret, whole')
   })
 })
 
@@ -140,7 +202,10 @@ describe('the judgement of a reading', () => {
 
   test('F9.05 is the bytes when nothing has changed', () => {
     const bytes = Uint8Array.of(1, 2, 3)
-    expect(rules.lookFrom(file, { before: stats, after: stats, bytes, again: bytes })).toEqual({ bytes })
+    expect(rules.lookFrom(file, { before: stats, after: stats, bytes, again: bytes })).toEqual({
+      bytes,
+      isYoung: false,
+    })
   })
 
   test('F9.05 of a file that never settles is an error that a retry may cure', () => {

@@ -7,6 +7,7 @@ import { createCertificateAuthority } from './certificates.ts'
 import { test as base } from './fixtures.ts'
 import type { HostileServer } from './hostile-server.ts'
 import { startMtlsServer } from './mtls-servers.ts'
+import { createTestClock, type TestClock } from './test-clock.ts'
 
 /** A certificate and its key in a folder of their own. */
 export interface CertificateFiles {
@@ -36,7 +37,10 @@ interface Fixtures {
 let shared: Promise<CertificateAuthority> | undefined
 
 /** `test` with client certificates, in files or not, that are closed in the end. */
-export const test = base.extend<Fixtures>({
+export const test = base.extend<Fixtures & { readonly clock: TestClock }>({
+  // Certificates are made in real time.
+  // biome-ignore lint/correctness/noEmptyPattern: fixtures name what they use in their first parameter
+  clock: async ({}, use) => use(createTestClock(Date.now())),
   // biome-ignore lint/correctness/noEmptyPattern: fixtures name what they use in their first parameter
   authority: async ({}, use) => {
     shared ??= createCertificateAuthority()

@@ -37,6 +37,8 @@ export interface ClientCertificateRequest {
   readonly host?: string
   /** Ends so many days from now; below zero it has ended. Default: within a day. */
   readonly expiresInDays?: number
+  /** Begins so many days from now. Default: an hour ago. */
+  readonly startsInDays?: number
   /** Signed by itself in place of the authority. */
   readonly selfSigned?: boolean
 }
@@ -65,13 +67,14 @@ export async function createCertificateAuthority(name = 'Test authority'): Promi
       })
       return pemOf({ certificate, keys })
     },
-    async issueClient({ name, host, expiresInDays, selfSigned = false }) {
+    async issueClient({ name, host, expiresInDays, startsInDays, selfSigned = false }) {
       const party = await certify({
         subject: `CN=${name}`,
         ...(host !== undefined && { host }),
         ...(expiresInDays !== undefined && { endsAt: Date.now() + expiresInDays * DAY_MS }),
         ...(expiresInDays !== undefined &&
           expiresInDays <= 0 && { startsAt: Date.now() + (expiresInDays - 1) * DAY_MS }),
+        ...(startsInDays !== undefined && { startsAt: Date.now() + startsInDays * DAY_MS }),
         ...(!selfSigned && { issuer: authority }),
       })
       return pemOf(party)
