@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs'
 import { ConfigurationError, TransportError } from '../token/index.ts'
-import { describe } from '../util/index.ts'
+import { describe, systemClock } from '../util/index.ts'
 
 /** How a small file with a secret in it is read. */
 export interface SecretFileOptions {
@@ -111,7 +111,7 @@ const YOUNG_MS = 30
 /** Whether a file was written so lately that its writer may not have ended. */
 function isYoung({ mtimeNs }: BigIntStats): boolean {
   // Files have real times, whatever clock the caller has; a time to come says nothing.
-  const ageMs = performance.timeOrigin + performance.now() - Number(mtimeNs / 1_000_000n)
+  const ageMs = systemClock.wallTime() - Number(mtimeNs / 1_000_000n)
   return ageMs >= 0 && ageMs < YOUNG_MS
 }
 
