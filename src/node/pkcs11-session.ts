@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Handle, Mechanism } from 'pkcs11js'
 import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
-import { describe, type Resolvable, resolve } from '../util/index.ts'
 import { findPrivateKey, type Pkcs11KeyName, type Pkcs11PublicKey, readPublicKey } from './pkcs11-key.ts'
 import { ckrOf, findSlot, type Pkcs11js, type Pkcs11Library, tolerate } from './pkcs11-library.ts'
+import { createLogin, type Login, type Pin } from './pkcs11-login.ts'
 
 /** Where a key is, and what opens it. */
-export interface KeyOnToken extends Pkcs11KeyName {
+export interface KeyOnToken extends Pkcs11KeyName, Pin {
   readonly tokenLabel?: string | undefined
   readonly tokenSerial?: string | undefined
-  readonly pin: Resolvable<string>
 }
 
 /** One session with one key, logged in, opened again when the token has lost it. */
@@ -40,7 +39,7 @@ const LOST: ReadonlySet<string | undefined> = new Set([
 
 /** Opens the session, or throws what keeps it closed. */
 export async function openKeySession(library: Pkcs11Library, where: KeyOnToken): Promise<KeySession> {
-  const login = createLogin(library, where.pin)
+  const login = createLogin(library, where)
   let opened = await open(library, where, login)
   const publicKey = readOrClose(library, opened)
   let turn: Promise<unknown> = Promise.resolve()
@@ -90,43 +89,14 @@ async function open(library: Pkcs11Library, where: KeyOnToken, login: Login): Pr
   const { module, names } = library
   let handle: Handle | undefined
   try {
-    handle = module.C_OpenSession(findSlot(library, where), names.CKF_SERIAL_SESSION)
-    await login(handle)
+    const slot = findSlot(library, where)
+    handle = module.C_OpenSession(slot, names.CKF_SERIAL_SESSION)
+    await login({ session: handle, slot })
     return { handle, key: findPrivateKey({ library, handle }, where) }
   } catch (error) {
     const opened = handle
     if (opened !== undefined) tolerate(() => module.C_CloseSession(opened))
     throw typed(error)
-  }
-}
-
-type Login = (session: Handle) => Promise<void>
-
-const PIN_REFUSED = /^CKR_PIN_/
-
-/** Logs in. A refused PIN is not tried again: a token locks itself after a few. */
-function createLogin({ module, names }: Pkcs11Library, pin: Resolvable<string>): Login {
-  let refusal: ConfigurationError | undefined
-  return async (session) => {
-    if (refusal !== undefined) throw refusal
-    const text: unknown = await resolve(pin)
-    if (typeof text !== 'string' || text === '') {
-      throw new ConfigurationError(`pkcs11Signer: expected pin to be a non-empty string, got ${describe(text)}`, {
-        code: 'secret_invalid',
-      })
-    }
-    try {
-      module.C_Login(session, names.CKU_USER, text)
-    } catch (error) {
-      const ckr = ckrOf(error)
-      // Sessions of one process share one login.
-      if (ckr === 'CKR_USER_ALREADY_LOGGED_IN') return
-      if (ckr === undefined || !PIN_REFUSED.test(ckr)) throw error
-      refusal = new ConfigurationError(`pkcs11Signer: expected the token to accept the PIN, got ${ckr}`, {
-        code: 'hsm_pin_refused',
-      })
-      throw refusal
-    }
   }
 }
 

@@ -12,7 +12,10 @@ export interface Pkcs11SignerOptions extends KeyOptions {
   readonly tokenLabel?: string | undefined
   /** Serial number of the token, where labels are not unique. */
   readonly tokenSerial?: string | undefined
-  /** The user's PIN. A function is asked again when the token wants a new login. */
+  /**
+   * The user's PIN. A function is asked again when the token wants a new login, and has `deadlineMs` to answer. Where another
+   * module of this process has logged in to the token already, the token does not look at the PIN, and a wrong one goes unnoticed.
+   */
   readonly pin: Resolvable<string>
   /** Label of the private key (`CKA_LABEL`); this, `keyId`, or both. */
   readonly keyLabel?: string | undefined
@@ -35,9 +38,10 @@ export interface Pkcs11Signer extends Signer {
  * `sign` throws TransportError with code `signer_timeout` or `signer_failed`, and ConfigurationError as here.
  *
  * @throws ConfigurationError with code `option_invalid`, `peer_missing`, `hsm_library_invalid`, `hsm_token_not_found`,
- * `hsm_pin_refused`, `hsm_key_not_found`, `key_invalid` or `secret_invalid`; TransportError with code `signer_failed`.
+ * `hsm_pin_refused`, `hsm_key_not_found`, `key_invalid` or `secret_invalid`; TransportError with code `signer_timeout` or `signer_failed`.
  */
-export async function pkcs11Signer(options: Pkcs11SignerOptions): Promise<Pkcs11Signer> {
+export async function pkcs11Signer({ deadlineMs = 5000, ...rest }: Pkcs11SignerOptions): Promise<Pkcs11Signer> {
+  const options = { ...rest, deadlineMs }
   assertOptions(options)
   const library = await openLibrary(options.library)
   try {
@@ -73,7 +77,7 @@ function signerOf(
 const HEX = /^(?:[\da-f]{2})+$/i
 
 function assertOptions(options: Pkcs11SignerOptions): void {
-  const { library, tokenLabel, tokenSerial, keyLabel, keyId } = options
+  const { library, tokenLabel, tokenSerial, keyLabel, keyId, deadlineMs } = options
   const texts = Object.entries({ library, tokenLabel, tokenSerial, keyLabel, keyId })
   for (const [name, value] of texts) {
     const isRequired = name === 'library'
@@ -85,6 +89,9 @@ function assertOptions(options: Pkcs11SignerOptions): void {
   }
   if (keyLabel === undefined && keyId === undefined) throw invalid('keyLabel or keyId, got neither')
   if (keyId !== undefined && !HEX.test(keyId)) throw invalid('keyId to be hexadecimal, got another text')
+  if (typeof deadlineMs !== 'number' || !(deadlineMs > 0)) {
+    throw invalid(`deadlineMs to be a number above 0, got ${describe(deadlineMs)}`)
+  }
 }
 
 function invalid(expected: string): ConfigurationError {

@@ -1,0 +1,87 @@
+import { createPublicKey, verify } from 'node:crypto'
+import { inspect } from 'node:util'
+import { type Pkcs11Signer, type Pkcs11SignerOptions, pkcs11Signer } from 'evertoken/node'
+import pkcs11 from 'pkcs11js'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { rejection } from '../support/fixtures.ts'
+import { createSoftHsm, initialize, type SoftHsm, softHsmLibrary } from '../support/soft-hsm.ts'
+
+const isMissing = softHsmLibrary === undefined && process.env.CI === undefined
+const title = 'pkcs11Signer among others on its token'
+const skipped = ' (skipped: SoftHSM is not installed, see test/setup.sh)'
+
+let hsm: SoftHsm
+const signers: Pkcs11Signer[] = []
+async function open(options: Partial<Pkcs11SignerOptions> = {}): Promise<Pkcs11Signer> {
+  const { library, tokenLabel, pin } = hsm
+  const signer = await pkcs11Signer({ library, tokenLabel, pin, keyLabel: 'ec', ...options })
+  signers.push(signer)
+  return signer
+}
+
+const input = new TextEncoder().encode('header.payload')
+/** Signs, and tells whose signature it is. */
+async function signs({ alg, publicJwk, ...signer }: Pkcs11Signer): Promise<boolean> {
+  const key = createPublicKey({ key: { ...publicJwk }, format: 'jwk' })
+  return verify(`sha${alg.slice(2)}`, input, { key, dsaEncoding: 'ieee-p1363' }, await signer.sign(input))
+}
+
+afterEach(async () => {
+  vi.restoreAllMocks()
+  for (const signer of signers.splice(0)) await signer.close()
+})
+
+describe.skipIf(isMissing)(isMissing ? title + skipped : title, () => {
+  beforeAll(() => {
+    hsm = createSoftHsm([
+      { label: 'rsa', id: '01', kind: 'RSA' },
+      { label: 'ec', id: '02', kind: 'P-256' },
+      { label: 'other', id: '03', kind: 'P-256' },
+    ])
+  })
+  afterAll(() => hsm.remove())
+
+  it('refuses a wrong PIN while the token is open with the right one, and the others go on', async () => {
+    const first = await open()
+    const error = await rejection(open({ keyLabel: 'other', pin: '00000000' }))
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'hsm_pin_refused' })
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toMatch(/86420975|00000000/)
+    expect([await signs(first), await signs(await open({ keyLabel: 'other' }))]).toEqual([true, true])
+  })
+
+  it('cannot check a PIN where another module has logged in', async () => {
+    const module = new pkcs11.PKCS11()
+    module.load(hsm.library)
+    initialize(module)
+    const slot = hsm.meddle((_, slot) => slot)
+    const session = module.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION)
+    module.C_Login(session, pkcs11.CKU_USER, hsm.pin)
+    const signer = await open({ pin: '00000000' })
+    expect(await signs(signer)).toBe(true)
+    await signer.close()
+    module.C_Finalize()
+  })
+
+  it('F9.10 gives up a PIN that does not come at creation, and nothing stays open', async () => {
+    const error = await rejection(open({ deadlineMs: 50, pin: () => new Promise<string>(() => {}) }))
+    expect(error).toMatchObject({ name: 'TransportError', code: 'signer_timeout', retryable: true })
+    const module = new pkcs11.PKCS11()
+    module.load(hsm.library)
+    expect(initialize(module)).toBe(true)
+    module.C_Finalize()
+  })
+
+  it('F9.10 gives up a PIN that does not come at a new login, and signs and closes afterwards', async () => {
+    let asked = 0
+    const pin = (): string | Promise<string> => {
+      asked++
+      return asked === 2 ? new Promise<string>(() => {}) : hsm.pin
+    }
+    const signer = await open({ deadlineMs: 100, pin })
+    hsm.meddle((module, slot) => module.C_CloseAllSessions(slot))
+    expect(await rejection(signs(signer))).toMatchObject({ code: 'signer_timeout', retryable: true })
+    expect(await signs(signer)).toBe(true)
+    expect(asked).toBe(3)
+    await signer.close()
+  })
+})
