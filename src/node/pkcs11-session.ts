@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Handle, Mechanism } from 'pkcs11js'
 import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
+import { createGate } from '../util/index.ts'
 import { findPrivateKey, type Pkcs11KeyName, type Pkcs11PublicKey, readPublicKey } from './pkcs11-key.ts'
 import { ckrOf, findSlot, type Pkcs11js, type Pkcs11Library, tolerate } from './pkcs11-library.ts'
 import { createLogin, type Login, type Pin } from './pkcs11-login.ts'
@@ -11,11 +12,18 @@ export interface KeyOnToken extends Pkcs11KeyName, Pin {
   readonly tokenSerial?: string | undefined
 }
 
+/** What is signed, until nobody wants it any more. */
+export interface Signing {
+  readonly input: Uint8Array
+  readonly alg: string
+  readonly signal: AbortSignal
+}
+
 /** One session with one key, logged in, opened again when the token has lost it. */
 export interface KeySession {
   readonly publicKey: Pkcs11PublicKey
   /** One signature at a time: a session has room for one operation. */
-  sign(input: Uint8Array, alg: string): Promise<Uint8Array>
+  sign(signing: Signing): Promise<Uint8Array>
   close(): Promise<void>
 }
 
@@ -42,10 +50,10 @@ export async function openKeySession(library: Pkcs11Library, where: KeyOnToken):
   const login = createLogin(library, where)
   let opened = await open(library, where, login)
   const publicKey = readOrClose(library, opened)
-  let turn: Promise<unknown> = Promise.resolve()
+  const gate = createGate(1)
   let isClosed = false
 
-  async function signOnce(input: Uint8Array, alg: string): Promise<Uint8Array> {
+  async function signOnce({ input, alg, signal }: Signing): Promise<Uint8Array> {
     if (isClosed) throw new ConfigurationError('pkcs11Signer: expected a signer that is open', { code: 'closed' })
     const { module } = library
     try {
@@ -56,22 +64,30 @@ export async function openKeySession(library: Pkcs11Library, where: KeyOnToken):
     tolerate(() => module.C_CloseSession(opened.handle))
     tolerate(() => library.initialize())
     opened = await open(library, where, login)
+    signal.throwIfAborted()
     return signWith(library, opened, { input, alg })
   }
 
   return {
     publicKey,
-    sign(input, alg) {
-      const signature = turn.then(() => signOnce(input, alg)).catch(rethrow)
-      turn = signature.catch(() => {})
-      return signature
+    async sign(signing) {
+      if (!gate.tryEnter()) await gate.enter(signing.signal)
+      try {
+        // Whoever gave up in the very turn in which its turn came is gone too.
+        signing.signal.throwIfAborted()
+        return await signOnce(signing)
+      } catch (error) {
+        throw typed(error)
+      } finally {
+        gate.leave()
+      }
     },
     async close() {
       // What is being signed is signed first.
-      await turn
-      if (isClosed) return
+      if (!gate.tryEnter()) await gate.enter(new AbortController().signal)
+      if (!isClosed) tolerate(() => library.module.C_CloseSession(opened.handle))
       isClosed = true
-      tolerate(() => library.module.C_CloseSession(opened.handle))
+      gate.leave()
     },
   }
 }
@@ -131,10 +147,6 @@ function mechanismFor(alg: string, names: Pkcs11js): Mechanism {
 }
 
 type RsaPss = import('pkcs11js').RsaPSS
-
-function rethrow(error: unknown): never {
-  throw typed(error)
-}
 
 /** What a token answers for ever, when a key is not made for this. */
 const UNFIT: ReadonlySet<string> = new Set([

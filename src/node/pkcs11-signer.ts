@@ -65,7 +65,12 @@ function signerOf(
 ): Pkcs11Signer {
   const { publicJwk, ...key } = session.publicKey
   const alg = chooseAlg(key, wanted)
-  const signer = { alg, kid, publicJwk, sign: (input: Uint8Array) => session.sign(input, alg) }
+  const signer: Signer = {
+    alg,
+    kid,
+    publicJwk,
+    sign: (input, { signal = new AbortController().signal } = {}) => session.sign({ input, alg, signal }),
+  }
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => {
     closing ??= session.close().then(() => library.close())

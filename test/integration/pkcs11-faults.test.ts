@@ -84,4 +84,52 @@ describe.skipIf(isMissing)(isMissing ? title + skipped : title, () => {
     expect(asked).toBe(3)
     await signer.close()
   })
+
+  it.each([
+    { name: 'whose caller has gone', options: {}, abort: true },
+    { name: 'whose time is up', options: { deadlineMs: 50 }, abort: false },
+  ])('F9.10 signs nothing $name while it waited for its turn', async ({ options, abort }) => {
+    const token = holdSignatures()
+    const signer = await open(options)
+    token.hold()
+    const before = token.signatures
+    const first = Promise.resolve(signer.sign(input)).catch(() => {})
+    const leaving = new AbortController()
+    const others = [1, 2, 3].map(() => rejection(Promise.resolve(signer.sign(input, { signal: leaving.signal }))))
+    if (abort) leaving.abort(new Error('gone'))
+    await Promise.all(others)
+    token.release()
+    await first
+    await signer.close()
+    expect(token.signatures - before).toBe(1)
+  })
 })
+
+/** A token whose signatures are counted, and wait while they are held. */
+function holdSignatures(): { readonly signatures: number; hold(): void; release(): void } {
+  const Real = pkcs11.PKCS11
+  let signatures = 0
+  let held = Promise.resolve()
+  let release = (): void => {}
+  vi.spyOn(pkcs11, 'PKCS11').mockImplementation(function open() {
+    const module = new Real()
+    const sign = module.C_SignAsync.bind(module)
+    module.C_SignAsync = async (...call) => {
+      await held
+      signatures++
+      return sign(...call)
+    }
+    return module
+  })
+  return {
+    get signatures() {
+      return signatures
+    },
+    hold() {
+      held = new Promise((resolve) => {
+        release = resolve
+      })
+    },
+    release: () => release(),
+  }
+}
