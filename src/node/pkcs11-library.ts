@@ -10,6 +10,8 @@ export interface Pkcs11Library {
   readonly names: Pkcs11js
   readonly module: PKCS11
   readonly pins: PinDigests
+  /** How often it has been started here; what was opened before the last time is no longer what it was. */
+  readonly starts: number
   /** Starts the library; that somebody has done so already is fine. */
   initialize(): void
   close(): void
@@ -49,11 +51,11 @@ async function loadPeer(): Promise<Pkcs11js> {
 function load(path: string, names: Pkcs11js): OpenLibrary {
   const module = new names.PKCS11()
   const pins = createPinDigests()
-  let isOurs = false
+  let starts = 0
   function initialize(): void {
     try {
       module.C_Initialize({ flags: names.CKF_OS_LOCKING_OK })
-      isOurs = true
+      starts++
       // Logins end with the library.
       pins.clear()
     } catch (error) {
@@ -69,13 +71,23 @@ function load(path: string, names: Pkcs11js): OpenLibrary {
       code: 'hsm_library_invalid',
     })
   }
-  const library: OpenLibrary = { names, module, pins, initialize, close, users: 0 }
+  const library: OpenLibrary = {
+    names,
+    module,
+    pins,
+    get starts() {
+      return starts
+    },
+    initialize,
+    close,
+    users: 0,
+  }
   function close(): void {
     library.users--
     if (library.users > 0) return
     libraries.delete(path)
     // Whoever else started it in this process may be using it still.
-    if (isOurs) tolerate(() => module.C_Finalize())
+    if (starts > 0) tolerate(() => module.C_Finalize())
     tolerate(() => module.close())
   }
   return library

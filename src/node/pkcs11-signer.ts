@@ -1,6 +1,6 @@
 import { boundedSigner, chooseAlg, type KeyOptions, type Signer } from '../keys/index.ts'
-import { ConfigurationError } from '../token/index.ts'
-import { describe, type Resolvable } from '../util/index.ts'
+import { ConfigurationError, TransportError } from '../token/index.ts'
+import { describe, type Resolvable, systemClock, withDeadline } from '../util/index.ts'
 import { openLibrary } from './pkcs11-library.ts'
 import { type KeySession, openKeySession } from './pkcs11-session.ts'
 
@@ -44,39 +44,44 @@ export async function pkcs11Signer({ deadlineMs = 5000, ...rest }: Pkcs11SignerO
   const options = { ...rest, deadlineMs }
   assertOptions(options)
   const library = await openLibrary(options.library)
-  try {
-    const session = await openKeySession(library, options)
-    try {
-      return signerOf(session, library, options)
-    } catch (error) {
-      await session.close()
-      throw error
-    }
-  } catch (error) {
+  const session = await openKeySession(library, options).catch((error) => {
     library.close()
+    throw error
+  })
+  let closing: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closing ??= session.close().then(() => library.close())
+    return closing
+  }
+  try {
+    const alg = chooseAlg(session.publicKey, options.alg)
+    const signer = signerOf(session, { ...options, alg })
+    await withDeadline(() => session.prove(alg), { clock: systemClock, ms: deadlineMs, error: () => late(deadlineMs) })
+    return Object.assign(signer, { close })
+  } catch (error) {
+    await close()
     throw error
   }
 }
 
 function signerOf(
   session: KeySession,
-  library: { close(): void },
-  { alg: wanted, kid, deadlineMs }: Pkcs11SignerOptions,
-): Pkcs11Signer {
-  const { publicJwk, ...key } = session.publicKey
-  const alg = chooseAlg(key, wanted)
+  { alg, kid, deadlineMs }: Pkcs11SignerOptions & { readonly alg: string },
+): Signer {
   const signer: Signer = {
     alg,
     kid,
-    publicJwk,
+    publicJwk: session.publicKey.publicJwk,
     sign: (input, { signal = new AbortController().signal } = {}) => session.sign({ input, alg, signal }),
   }
-  let closing: Promise<void> | undefined
-  const close = (): Promise<void> => {
-    closing ??= session.close().then(() => library.close())
-    return closing
-  }
-  return Object.assign(boundedSigner(signer, { deadlineMs }), { close })
+  return boundedSigner(signer, { deadlineMs })
+}
+
+function late(deadlineMs: number): TransportError {
+  return new TransportError(`pkcs11Signer: expected a signature within ${deadlineMs} ms, got none`, {
+    code: 'signer_timeout',
+    retryable: true,
+  })
 }
 
 const HEX = /^(?:[\da-f]{2})+$/i

@@ -19,6 +19,9 @@ async function open(options: Partial<Pkcs11SignerOptions> = {}): Promise<Pkcs11S
   return signer
 }
 
+/** `CKS_RO_USER_FUNCTIONS`. */
+const LOGGED_IN = 1
+
 const input = new TextEncoder().encode('header.payload')
 /** Signs, and tells whose signature it is. */
 async function signs({ alg, publicJwk, ...signer }: Pkcs11Signer): Promise<boolean> {
@@ -37,6 +40,7 @@ describe.skipIf(isMissing)(isMissing ? title + skipped : title, () => {
       { label: 'rsa', id: '01', kind: 'RSA' },
       { label: 'ec', id: '02', kind: 'P-256' },
       { label: 'other', id: '03', kind: 'P-256' },
+      { label: 'ec384', id: '04', kind: 'P-384' },
     ])
   })
   afterAll(() => hsm.remove())
@@ -103,7 +107,121 @@ describe.skipIf(isMissing)(isMissing ? title + skipped : title, () => {
     await signer.close()
     expect(token.signatures - before).toBe(1)
   })
+
+  it('two signers sign with their own keys when somebody else has ended the library', async () => {
+    const [first, second, third] = [await open(), await open({ keyLabel: 'other' }), await open({ keyLabel: 'ec384' })]
+    hsm.meddle((module) => module.C_Finalize())
+    // The last one opens first, and its handles are the numbers that the first one had.
+    for (const signer of [second, first, third, first, second]) expect(await signs(signer)).toBe(true)
+  })
+
+  it.each([
+    { name: 'a key of its kind', keyLabel: 'other' },
+    { name: 'a key of another curve', keyLabel: 'ec384' },
+    { name: 'a key of another kind', keyLabel: 'rsa' },
+  ])('takes no signature by $name where its handles have become somebody else’s, whose session stays', async (key) => {
+    const signer = await open()
+    const [module, session] = hsm.meddle((module, slot) => {
+      module.C_Finalize()
+      module.C_Initialize()
+      const session = module.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION)
+      module.C_Login(session, pkcs11.CKU_USER, hsm.pin)
+      objectsOf(module, session, [
+        { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PRIVATE_KEY },
+        { type: pkcs11.CKA_LABEL, value: key.keyLabel },
+      ])
+      return [module, session] as const
+    })
+    expect(await signs(signer)).toBe(true)
+    expect(module.C_GetSessionInfo(session).state).toBe(LOGGED_IN)
+  })
+
+  it('does not sign with another key that has taken the name of its own', async () => {
+    await open()
+    hsm.meddle((module, _, session) => generate(module, session, ['replaced', 'replaced']))
+    const signer = await open({ keyLabel: 'replaced' })
+    hsm.meddle((module, _, session) => {
+      const named = [{ type: pkcs11.CKA_LABEL, value: 'replaced' }]
+      for (const object of objectsOf(module, session, named)) module.C_DestroyObject(session, object)
+      generate(module, session, ['replaced', 'replaced'])
+    })
+    for (const attempt of [1, 2]) {
+      const error = await rejection(signs(signer))
+      expect([attempt, error.name, error.code]).toEqual([attempt, 'ConfigurationError', 'hsm_key_not_found'])
+    }
+  })
+
+  it.each([
+    {
+      name: 'two public keys have its label',
+      pairs: [
+        ['two', 'two'],
+        ['two', 'two spare'],
+      ],
+      says: 'label of the private one, got 2',
+    },
+    {
+      name: 'the public key with its label has another id',
+      pairs: [['one', 'one', '0e', '0f']],
+      says: 'id of the private one, got 0',
+    },
+    {
+      name: 'two public keys have its id',
+      pairs: [
+        ['x', 'x', '10', '10'],
+        ['x', 'y', '10', '11'],
+      ],
+      says: 'id of the private one, got 2',
+    },
+    {
+      name: 'the public key with its label is another key’s',
+      pairs: [
+        ['spare', 'lone'],
+        ['lone', 'spare'],
+      ],
+      says: 'got another one',
+    },
+  ] as const)('finds no key where $name', async ({ pairs, says }) => {
+    const [[, keyLabel]] = pairs
+    // The first signer is logged in, and so is the test.
+    await open()
+    hsm.meddle((module, _, session) => {
+      for (const pair of pairs) generate(module, session, pair)
+    })
+    const error = await rejection(open({ keyLabel }))
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'hsm_key_not_found' })
+    expect(error.message).toContain(says)
+  })
 })
+
+/** Labels, and ids if any, of the public and the private key of a pair. */
+type Pair = readonly [string, string, string?, string?]
+
+function generate(module: pkcs11.PKCS11, session: Buffer, [label, privateLabel, id, privateId]: Pair): void {
+  const named = (label: string, id: string | undefined): pkcs11.Template => [
+    { type: pkcs11.CKA_TOKEN, value: true },
+    { type: pkcs11.CKA_LABEL, value: label },
+    ...(id === undefined ? [] : [{ type: pkcs11.CKA_ID, value: Buffer.from(id, 'hex') }]),
+  ]
+  const curve = { type: pkcs11.CKA_EC_PARAMS, value: Buffer.from('06082a8648ce3d030107', 'hex') }
+  module.C_GenerateKeyPair(
+    session,
+    { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN },
+    [...named(label, id), curve],
+    [
+      ...named(privateLabel, privateId),
+      { type: pkcs11.CKA_PRIVATE, value: true },
+      { type: pkcs11.CKA_SIGN, value: true },
+    ],
+  )
+}
+
+function objectsOf(module: pkcs11.PKCS11, session: Buffer, template: pkcs11.Template): readonly Buffer[] {
+  module.C_FindObjectsInit(session, template)
+  const objects = module.C_FindObjects(session, 9)
+  module.C_FindObjectsFinal(session)
+  return objects
+}
 
 /** A token whose signatures are counted, and wait while they are held. */
 function holdSignatures(): { readonly signatures: number; hold(): void; release(): void } {
