@@ -40,11 +40,11 @@ export interface Pkcs11Signer extends Signer {
  * @throws ConfigurationError with code `option_invalid`, `peer_missing`, `hsm_library_invalid`, `hsm_token_not_found`,
  * `hsm_pin_refused`, `hsm_key_not_found`, `key_invalid` or `secret_invalid`; TransportError with code `signer_timeout` or `signer_failed`.
  */
-export async function pkcs11Signer({ deadlineMs = 5000, ...rest }: Pkcs11SignerOptions): Promise<Pkcs11Signer> {
-  const options = { ...rest, deadlineMs }
+export async function pkcs11Signer(options: Pkcs11SignerOptions): Promise<Pkcs11Signer> {
   assertOptions(options)
+  const { deadlineMs = 5000 } = options
   const library = await openLibrary(options.library)
-  const session = await openKeySession(library, options).catch((error) => {
+  const session = await openKeySession(library, { ...options, deadlineMs }).catch((error) => {
     library.close()
     throw error
   })
@@ -55,11 +55,14 @@ export async function pkcs11Signer({ deadlineMs = 5000, ...rest }: Pkcs11SignerO
   }
   try {
     const alg = chooseAlg(session.publicKey, options.alg)
-    const signer = signerOf(session, { ...options, alg })
+    const signer = signerOf(session, { ...options, alg, deadlineMs })
     await withDeadline(() => session.prove(alg), { clock: systemClock, ms: deadlineMs, error: () => late(deadlineMs) })
     return Object.assign(signer, { close })
   } catch (error) {
-    await close()
+    const closed = close()
+    // A token that hangs is left behind; waiting for it would hang as well.
+    if (error instanceof TransportError && error.code === 'signer_timeout') closed.catch(() => {})
+    else await closed
     throw error
   }
 }
@@ -99,7 +102,7 @@ function assertOptions(options: Pkcs11SignerOptions): void {
   }
   if (keyLabel === undefined && keyId === undefined) throw invalid('keyLabel or keyId, got neither')
   if (keyId !== undefined && !HEX.test(keyId)) throw invalid('keyId to be hexadecimal, got another text')
-  if (typeof deadlineMs !== 'number' || !(deadlineMs > 0)) {
+  if (deadlineMs !== undefined && !(typeof deadlineMs === 'number' && deadlineMs > 0)) {
     throw invalid(`deadlineMs to be a number above 0, got ${describe(deadlineMs)}`)
   }
 }

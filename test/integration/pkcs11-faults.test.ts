@@ -108,6 +108,18 @@ describe.skipIf(isMissing)(isMissing ? title + skipped : title, () => {
     expect(token.signatures - before).toBe(1)
   })
 
+  it('F9.10 gives up a token that does not sign at creation, and leaves it when it does', async () => {
+    const token = holdSignatures()
+    token.hold()
+    const error = await rejection(open({ deadlineMs: 50 }))
+    expect(error).toMatchObject({ name: 'TransportError', code: 'signer_timeout', retryable: true })
+    token.release()
+    const module = new pkcs11.PKCS11()
+    module.load(hsm.library)
+    await vi.waitUntil(() => initialize(module))
+    module.C_Finalize()
+  })
+
   it('two signers sign with their own keys when somebody else has ended the library', async () => {
     const [first, second, third] = [await open(), await open({ keyLabel: 'other' }), await open({ keyLabel: 'ec384' })]
     hsm.meddle((module) => module.C_Finalize())
