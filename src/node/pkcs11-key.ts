@@ -93,16 +93,18 @@ function readEc(session: Pkcs11Session, key: Handle): Pkcs11PublicKey {
   return { kind, publicJwk: Object.freeze({ kty: 'EC', crv: kind, x, y }) }
 }
 
-/** The public object that belongs to a private one: with its id, or with its label where it has none. */
+/** The one public object that belongs to a private one: with its id, or with its label where it has none. */
 function publicOf(session: Pkcs11Session, key: Handle): Handle {
   const { names } = session.library
+  const id = read(session, key, names.CKA_ID)
+  const type = id === undefined ? names.CKA_LABEL : names.CKA_ID
+  const value = id ?? read(session, key, names.CKA_LABEL)
   const isPublic = { type: names.CKA_CLASS, value: names.CKO_PUBLIC_KEY }
-  for (const type of [names.CKA_ID, names.CKA_LABEL]) {
-    const value = read(session, key, type)
-    const [publicKey] = value === undefined || value.length === 0 ? [] : find(session, [isPublic, { type, value }])
-    if (publicKey !== undefined) return publicKey
-  }
-  throw keyNotFound('a public key with the id or the label of the private one', 'none')
+  const found = value === undefined ? [] : find(session, [isPublic, { type, value }])
+  const [publicKey] = found
+  if (publicKey !== undefined && found.length === 1) return publicKey
+  const name = id === undefined ? 'label' : 'id'
+  throw keyNotFound(`one public key with the ${name} of the private one`, String(found.length))
 }
 
 function find({ library: { module }, handle }: Pkcs11Session, template: Template): readonly Handle[] {
@@ -127,10 +129,12 @@ function read({ library: { module }, handle }: Pkcs11Session, object: Handle, ty
   }
 }
 
-function keyNotFound(expected: string, came: string): ConfigurationError {
+/** No key, or not the one that is meant. */
+export function keyNotFound(expected: string, came: string): ConfigurationError {
   return new ConfigurationError(`pkcs11Signer: expected ${expected}, got ${came}`, { code: 'hsm_key_not_found' })
 }
 
-function keyInvalid(expected: string, came: string): ConfigurationError {
+/** A key that is not made for this. */
+export function keyInvalid(expected: string, came: string): ConfigurationError {
   return new ConfigurationError(`pkcs11Signer: expected ${expected}, got ${came}`, { code: 'key_invalid' })
 }

@@ -1,5 +1,6 @@
 import type { Handle, PKCS11 } from 'pkcs11js'
 import { ConfigurationError } from '../token/index.ts'
+import { createPinDigests, type PinDigests } from './pkcs11-pins.ts'
 
 /** What is used of the package `pkcs11js`: the class and the numbers that PKCS #11 gives its names. */
 export type Pkcs11js = typeof import('pkcs11js')
@@ -8,6 +9,9 @@ export type Pkcs11js = typeof import('pkcs11js')
 export interface Pkcs11Library {
   readonly names: Pkcs11js
   readonly module: PKCS11
+  readonly pins: PinDigests
+  /** How often it has been started here; what was opened before the last time is no longer what it was. */
+  readonly starts: number
   /** Starts the library; that somebody has done so already is fine. */
   initialize(): void
   close(): void
@@ -46,11 +50,14 @@ async function loadPeer(): Promise<Pkcs11js> {
 
 function load(path: string, names: Pkcs11js): OpenLibrary {
   const module = new names.PKCS11()
-  let isOurs = false
+  const pins = createPinDigests()
+  let starts = 0
   function initialize(): void {
     try {
       module.C_Initialize({ flags: names.CKF_OS_LOCKING_OK })
-      isOurs = true
+      starts++
+      // Logins end with the library.
+      pins.clear()
     } catch (error) {
       if (ckrOf(error) !== 'CKR_CRYPTOKI_ALREADY_INITIALIZED') throw error
     }
@@ -64,13 +71,23 @@ function load(path: string, names: Pkcs11js): OpenLibrary {
       code: 'hsm_library_invalid',
     })
   }
-  const library: OpenLibrary = { names, module, initialize, close, users: 0 }
+  const library: OpenLibrary = {
+    names,
+    module,
+    pins,
+    get starts() {
+      return starts
+    },
+    initialize,
+    close,
+    users: 0,
+  }
   function close(): void {
     library.users--
     if (library.users > 0) return
     libraries.delete(path)
     // Whoever else started it in this process may be using it still.
-    if (isOurs) tolerate(() => module.C_Finalize())
+    if (starts > 0) tolerate(() => module.C_Finalize())
     tolerate(() => module.close())
   }
   return library
