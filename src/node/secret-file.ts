@@ -37,8 +37,8 @@ export async function readSecretFile(file: SecretFile, { isComplete, signal }: R
     signal?.throwIfAborted()
     const look = await lookAt(file, looks)
     const pause = PAUSES_MS[looks]
-    // Once seen to change, a file that is empty at the last look is being written.
-    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
+    // Once seen with content or to change, a file that is empty at the last look is being written.
+    if ('bytes' in look || look.unsettled === 'changing') unsettled = 'changing'
     // Where nothing tells whether the content is whole, its age does.
     const isDone = 'bytes' in look && (isComplete?.(look.bytes) ?? !look.isYoung)
     if (pause === undefined || isDone) return settled(file, look, unsettled)
@@ -59,8 +59,8 @@ export function readSecretFileSync(file: SecretFile): Uint8Array {
   for (let looks = 0; ; looks++) {
     const look = lookAtSync(file, looks)
     const pause = PAUSES_MS[looks]
-    // Once seen to change, a file that is empty at the last look is being written.
-    if ('unsettled' in look && look.unsettled === 'changing') unsettled = 'changing'
+    // Once seen with content or to change, a file that is empty at the last look is being written.
+    if ('bytes' in look || look.unsettled === 'changing') unsettled = 'changing'
     const isDone = 'bytes' in look && !look.isYoung
     if (pause === undefined || isDone) return settled(file, look, unsettled)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, pause)

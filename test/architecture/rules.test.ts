@@ -202,7 +202,7 @@ describe('the rules of the house', () => {
       fault: 'src/token/a.ts:1 reads the time with new Date(); only util/clock.ts does',
     },
     {
-      name: 'weak randomness',
+      name: 'weak randomness (A9.02)',
       files: { 'util/a.ts': 'export const a: number = Math.random()\n' },
       fault: 'src/util/a.ts:1 draws from Math.random; randomness comes from crypto',
     },
@@ -212,12 +212,12 @@ describe('the rules of the house', () => {
       fault: 'src/util/a.ts:1 uses the console; what happens is told through telemetry',
     },
     {
-      name: 'MD5',
+      name: 'MD5 (A9.04)',
       files: { 'util/a.ts': "export const a: string = 'RSA-MD5'\n" },
       fault: 'src/util/a.ts:1 names a broken digest: "RSA-MD5"',
     },
     {
-      name: 'SHA-1',
+      name: 'SHA-1 (A9.04)',
       files: { 'util/a.ts': `export const a: string = \`sha-1\`\n` },
       fault: 'src/util/a.ts:1 names a broken digest: "sha-1"',
     },

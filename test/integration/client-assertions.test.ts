@@ -302,6 +302,17 @@ describe('A1 A2 A3 the two ways', () => {
     })
   })
 
+  test('N2.07 a client assertion is never sent as the assertion of a grant, nor the other way round', async ({
+    manage,
+    server,
+  }) => {
+    const tokens = manage(own)
+    await tokens.getToken('api', { clientAssertion: assertion('given') })
+    expect(server.requests[0]?.form.has('assertion')).toBe(false)
+    const error = await rejection(tokens.getToken('api', { parameters: { assertion: 'of a grant' } }))
+    expect(error.code).toBe('parameter_reserved')
+  })
+
   test('A1 it is never sent twice for one call, and shares the cache with everybody', async ({ manage, server }) => {
     server.answer = (request) => (request.n === 1 ? { status: 503 } : tokenJson()(request))
     const tokens = manage(own)

@@ -573,8 +573,12 @@ describe('A2.01 the output of a process', () => {
   const program = `
     import { createServer } from 'node:http'
     import { buffer } from 'node:stream/consumers'
-    import { clientSecretBasic, clientSecretPost, createTokenManager, staticSource } from 'evertoken'
-    const { SECRET, TOKEN } = process.env
+    import { clientSecretBasic, clientSecretPost, createTokenManager, privateKeyJwt, staticSource } from 'evertoken'
+    import { boundedSigner, keyRing, signerFrom } from 'evertoken/keys'
+    import { nodeSigner } from 'evertoken/node'
+    const { SECRET, TOKEN, KEY } = process.env
+    const ring = keyRing([{ key: KEY, kid: 'k1' }])
+    const signer = nodeSigner(KEY)
     const server = createServer(async (request, response) => {
       const body = String(await buffer(request))
       const said = body + JSON.stringify(request.headers)
@@ -590,12 +594,15 @@ describe('A2.01 the output of a process', () => {
         basic: client('/echo', clientSecretBasic),
         post: client('/echo', clientSecretPost),
         cut: client('/cut', clientSecretPost),
+        key: { ...client('/echo', () => privateKeyJwt(ring)), issuer: 'https://as.example' },
       }
       const tokens = createTokenManager({ clients })
       const token = await tokens.getToken('fine')
       if (token.accessToken !== TOKEN) throw new Error('expected the token')
       const objects = [token, tokens, clients, tokens.source('fine'), staticSource(token)]
-      for (const name of ['basic', 'post', 'cut']) await tokens.getToken(name).catch((error) => objects.push(error))
+      objects.push(ring, await ring.publicJwks(), signer, boundedSigner(signer), await signerFrom(KEY))
+      try { nodeSigner(KEY, { alg: 'ES256' }) } catch (error) { objects.push(error) }
+      for (const name of ['key', 'basic', 'post', 'cut']) await tokens.getToken(name).catch((error) => objects.push(error))
       for (const value of objects) {
         console.log(value)
         console.error('%o %O %j %s', value, value, value, value)
@@ -613,13 +620,13 @@ describe('A2.01 the output of a process', () => {
     const root = fileURLToPath(new URL('../..', import.meta.url))
     const run = promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
       cwd: root,
-      env: { ...env, SECRET, TOKEN },
+      env: { ...env, SECRET, TOKEN, KEY: pem },
     })
     const died = (await rejection(run)) as unknown as { stdout: string; stderr: string }
-    expect(died.stdout).toContain('printed 8')
+    expect(died.stdout).toContain('printed 15')
     expect(died.stderr).toContain('TokenEndpointError')
     // The program itself is an argument of the command and holds no secret.
-    expectNoCanary([died.stdout, died.stderr], [SECRET, TOKEN])
+    expectNoCanary([died.stdout, died.stderr], [SECRET, TOKEN, ...PRIVATE, ...PEM])
   })
 })
 

@@ -373,7 +373,8 @@ describe('F4 errors and retries', () => {
       await clock.advance(50)
     }
     expect(lifetimes).toBeGreaterThan(20)
-    expect(server.requests.length).toBeLessThanOrEqual(lifetimes * 2 + 1)
+    // The last renewal, its failure before it included, may have ended with nobody asking yet.
+    expect(server.requests.length).toBeLessThanOrEqual((lifetimes + 1) * 2)
   })
 
   test('F4.05 the circuit lets one probe a second through and closes at the first success', async ({
