@@ -128,6 +128,30 @@ describe.skipIf(isMissing)(isMissing ? title + skipped : title, () => {
   })
 
   it.each([
+    { name: 'signs', use: (first: Pkcs11Signer) => signs(first) },
+    { name: 'closes', use: (first: Pkcs11Signer) => first.close() },
+  ])(
+    'a signer that $name with handles of an earlier start leaves the session of another one alone',
+    async ({ use }) => {
+      const token = holdSignatures()
+      let logins = 0
+      const pin = (): string => {
+        logins++
+        return hsm.pin
+      }
+      const [first, second] = [await open(), await open({ keyLabel: 'other', pin })]
+      hsm.meddle((module) => module.C_Finalize())
+      await signs(second)
+      token.hold()
+      const both = Promise.all([use(first), signs(second)])
+      token.release()
+      await both
+      expect(await signs(second)).toBe(true)
+      expect(logins).toBe(2)
+    },
+  )
+
+  it.each([
     { name: 'a key of its kind', keyLabel: 'other' },
     { name: 'a key of another curve', keyLabel: 'ec384' },
     { name: 'a key of another kind', keyLabel: 'rsa' },
