@@ -23,10 +23,11 @@ function bareSign(key: KeyObject): Work {
 function ours(pem: string): Work {
   const authentication = privateKeyJwt(nodeSigner(pem, { kid: 'k1' }))
   const url = new URL(TOKEN_ENDPOINT)
+  const headers = new Headers()
   const client = { clientName: 'main', clientId: 'bench', issuer: ISSUER, tokenEndpoint: url }
   return async (calls) => {
     for (let call = 0; call < calls; call++) {
-      await authentication.apply({ url, body: new URLSearchParams(), headers: new Headers() }, client)
+      await authentication.apply({ url, body: new URLSearchParams(), headers }, client)
     }
   }
 }
@@ -50,9 +51,10 @@ async function ofJose(pem: string): Promise<Work> {
 async function ofOauth4webapi(pem: string): Promise<Work> {
   const authenticate = oauth.PrivateKeyJwt({ key: await importPKCS8(pem, 'ES256'), kid: 'k1' })
   const server = { issuer: ISSUER, token_endpoint: TOKEN_ENDPOINT }
+  const headers = new Headers()
   return async (calls) => {
     for (let call = 0; call < calls; call++) {
-      await authenticate(server, { client_id: 'bench' }, new URLSearchParams(), new Headers())
+      await authenticate(server, { client_id: 'bench' }, new URLSearchParams(), headers)
     }
   }
 }

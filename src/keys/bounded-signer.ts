@@ -35,13 +35,17 @@ export function boundedSigner(signer: Signer, options: BoundedSignerOptions = {}
     throw invalid('maxConcurrent to be a whole number above 0')
   }
   const bounds: Bounds = { gate: createGate(maxConcurrent), clock, deadlineMs }
+  const isUnbound = deadlineMs === Infinity && maxConcurrent === Infinity
   const bounded: Signer = {
     alg: signer.alg,
     kid: signer.kid,
     get publicJwk() {
       return signer.publicJwk
     },
-    sign: (input, { signal } = {}) => signBounded((stop) => signer.sign(input, stop), bounds, signal),
+    // A signer in this process needs no bounds, and one that is told so is not measured either.
+    sign: isUnbound
+      ? (...input) => signer.sign(...input)
+      : (input, { signal } = {}) => signBounded((stop) => signer.sign(input, stop), bounds, signal),
   }
   Object.defineProperty(bounded, brand, { value: true })
   return bounded

@@ -38,7 +38,7 @@ function createSigner(key: NodeKey, options: NodeSignerOptions): Signer {
   const publicJwk = Object.freeze(kty === 'RSA' ? { kty, n, e } : kty === 'OKP' ? { kty, crv, x } : { kty, crv, x, y })
   const signer: Signer = { alg, kid: options.kid ?? own?.kid, publicJwk, sign: signWith(keyObject, alg, kind) }
   // Only remote keys need bounds: this one never fails to answer, and the thread pool has a queue of its own.
-  return kind === 'RSA' ? boundedSigner(signer, { deadlineMs: Infinity, maxConcurrent: Infinity }) : signer
+  return boundedSigner(signer, { deadlineMs: Infinity, maxConcurrent: Infinity })
 }
 
 function signWith(key: KeyObject, alg: string, kind: KeyKind): Signer['sign'] {
