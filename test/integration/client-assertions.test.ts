@@ -95,11 +95,18 @@ describe('A5 privateKeyJwt at a real authorization server', () => {
           },
         },
       })
+      const before = Math.floor(Date.now() / 1000) - 5
       await tokens.getToken('api')
-      expect(provider.assertions[0]).toMatchObject({
-        header: { alg, typ: 'client-authentication+jwt' },
-        claims: { iss: 'machine', sub: 'machine', aud: provider.issuer },
-      })
+      await tokens.getToken('api', {}, { forceRenewal: true })
+      const [first, second] = provider.assertions
+      expect(first?.header).toEqual({ alg, typ: 'client-authentication+jwt' })
+      const { iat, exp, jti, ...claims } = first?.claims ?? {}
+      expect(claims).toEqual({ iss: 'machine', sub: 'machine', aud: provider.issuer })
+      expect(Number(iat)).toBeGreaterThanOrEqual(before)
+      expect(Number(iat)).toBeLessThanOrEqual(Math.floor(Date.now() / 1000) - 5)
+      expect(Number(exp) - Number(iat)).toBe(60)
+      expect(String(jti)).toMatch(/^[\w-]{22,}$/)
+      expect(second?.claims.jti).not.toBe(jti)
       await tokens.close()
     })
   }

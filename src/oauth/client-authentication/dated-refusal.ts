@@ -1,6 +1,6 @@
 import type { AuthenticationAnswer } from './client-authentication.ts'
 
-/** Whether it is the client that the server refuses (RFC 6749 section 5.2; draft-ietf-oauth-attestation-based-client-auth section 6.4). */
+/** Whether it is the client that the server refuses (RFC 6749 section 5.2; draft-ietf-oauth-attestation-based-client-auth section 7.4). */
 export function isClientRefusal(error: string | undefined): boolean {
   return error === 'invalid_client' || error === 'invalid_client_attestation'
 }
