@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto'
 import {
   authorizedFetch,
   authorizerFrom,
@@ -11,46 +10,10 @@ import {
   tlsClientAuth,
 } from 'evertoken'
 import { describe, expect } from 'vitest'
-import { test as base } from '../support/certificate-fixtures.ts'
-import type { Certificate } from '../support/certificates.ts'
 import { rejection } from '../support/fixtures.ts'
 import { tokenJson } from '../support/hostile-server.ts'
-import { type MtlsProvider, selfSignedClient, startMtlsProvider } from '../support/mtls-provider.ts'
-import {
-  type EchoedRequest,
-  type MtlsResourceServer,
-  startMtlsResourceServer,
-  startMtlsServer,
-  thumbprintOf,
-} from '../support/mtls-servers.ts'
-
-interface Fixtures {
-  readonly own: Certificate
-  readonly provider: MtlsProvider
-  readonly api: MtlsResourceServer
-}
-
-const test = base.extend<Fixtures>({
-  own: async ({ authority }, use) => use(await authority.issueClient({ name: 'own', selfSigned: true })),
-  provider: async ({ authority, own }, use) => {
-    const byAuthority = { token_endpoint_auth_method: 'tls_client_auth' } as const
-    const provider = await startMtlsProvider({
-      authority,
-      clients: [
-        { ...byAuthority, client_id: 'blue', tls_client_auth_subject_dn: 'CN=blue' },
-        { ...byAuthority, client_id: 'green', tls_client_auth_subject_dn: 'CN=green' },
-        selfSignedClient('own', new X509Certificate(own.cert)),
-      ],
-    })
-    await use(provider)
-    await provider.close()
-  },
-  api: async ({ authority, provider }, use) => {
-    const api = await startMtlsResourceServer(authority, provider)
-    await use(api)
-    await api.close()
-  },
-})
+import { test } from '../support/mtls-fixtures.ts'
+import { type EchoedRequest, startMtlsServer, thumbprintOf } from '../support/mtls-servers.ts'
 
 /** A certificate that can be replaced by hand, over the connections of real ones. */
 function replaceable(first: ClientCertificate): ClientCertificate & { replace(by: ClientCertificate): void } {

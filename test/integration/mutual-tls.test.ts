@@ -1,34 +1,8 @@
-import { X509Certificate } from 'node:crypto'
 import type { ClientCertificate } from 'evertoken'
 import { decodeJwt } from 'jose'
 import { describe, expect } from 'vitest'
-import { test as base } from '../support/certificate-fixtures.ts'
-import type { Certificate } from '../support/certificates.ts'
-import { type MtlsProvider, selfSignedClient, startMtlsProvider } from '../support/mtls-provider.ts'
+import { test } from '../support/mtls-fixtures.ts'
 import { startMtlsResourceServer, thumbprintOf } from '../support/mtls-servers.ts'
-
-interface Fixtures {
-  /** Registered by itself; no authority has signed it. */
-  readonly own: Certificate
-  readonly provider: MtlsProvider
-}
-
-const test = base.extend<Fixtures>({
-  own: async ({ authority }, use) => use(await authority.issueClient({ name: 'own', selfSigned: true })),
-  provider: async ({ authority, own }, use) => {
-    const byAuthority = { token_endpoint_auth_method: 'tls_client_auth' } as const
-    const provider = await startMtlsProvider({
-      authority,
-      clients: [
-        { ...byAuthority, client_id: 'by-subject', tls_client_auth_subject_dn: 'CN=blue' },
-        { ...byAuthority, client_id: 'by-name', tls_client_auth_san_dns: 'blue.example' },
-        selfSignedClient('by-certificate', new X509Certificate(own.cert)),
-      ],
-    })
-    await use(provider)
-    await provider.close()
-  },
-})
 
 interface Answer {
   readonly status: number
