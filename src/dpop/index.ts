@@ -1,0 +1,1 @@
+export type { NonceKey, NonceStore } from './nonce-store.ts'
