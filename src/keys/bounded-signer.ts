@@ -1,6 +1,7 @@
 import { ConfigurationError, isEvertokenError, TransportError } from '../token/index.ts'
 import { type Awaitable, type Clock, createGate, type Gate, systemClock, waitFor, withDeadline } from '../util/index.ts'
 import type { Signer } from './signer.ts'
+import { isSynchronous, markSynchronous } from './synchronous-signer.ts'
 
 /** How long a signer may take, and how many calls it gets at a time. */
 export interface BoundedSignerOptions {
@@ -48,7 +49,7 @@ export function boundedSigner(signer: Signer, options: BoundedSignerOptions = {}
       : (input, { signal } = {}) => signBounded((stop) => signer.sign(input, stop), bounds, signal),
   }
   Object.defineProperty(bounded, brand, { value: true })
-  return bounded
+  return isUnbound && isSynchronous(signer) ? markSynchronous(bounded) : bounded
 }
 
 interface Bounds {

@@ -3,7 +3,9 @@ import { ConfigurationError } from '../token/index.ts'
 import { ALGORITHMS } from './algorithms.ts'
 import { boundedSigner, isBounded } from './bounded-signer.ts'
 import { type ExaminedKey, examineKey, type PrivateKey } from './private-key.ts'
+import { publicMembers } from './public-jwk.ts'
 import { isSigner, type Signer } from './signer.ts'
+import { isSynchronous, markSynchronous, nodeCrypto, synchronousSign } from './synchronous-signer.ts'
 
 /** How a key is to be used. */
 export interface KeyOptions {
@@ -17,6 +19,8 @@ export interface KeyOptions {
 export interface PreparedKey {
   readonly alg: string
   readonly kid: string | undefined
+  /** Whether it can be told which public key it belongs to. */
+  readonly hasPublicPart: boolean
   load(): Promise<Signer>
 }
 
@@ -34,13 +38,14 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
     // A stranger may be slow, or answer what is no signature.
     const bounded = isBounded(key) ? key : boundedSigner(key)
     const signer = kid === key.kid ? bounded : renamed(bounded, kid)
-    return { alg, kid, load: async () => signer }
+    return { alg, kid, hasPublicPart: true, load: async () => signer }
   }
   const examined = examineKey(key, options)
   let signer: Promise<Signer> | undefined
   return {
     alg: examined.alg,
     kid: examined.kid,
+    hasPublicPart: hasPublicPart(examined.material),
     load() {
       signer ??= importKey(examined)
       return signer
@@ -50,7 +55,7 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
 
 /** The same signer under another key ID. Its public part may be out of reach, and is looked at by those alone who need it. */
 function renamed(signer: Signer, kid: string | undefined): Signer {
-  return {
+  const named: Signer = {
     alg: signer.alg,
     kid,
     get publicJwk() {
@@ -58,6 +63,11 @@ function renamed(signer: Signer, kid: string | undefined): Signer {
     },
     sign: (...input) => signer.sign(...input),
   }
+  return isSynchronous(signer) ? markSynchronous(named) : named
+}
+
+function hasPublicPart(material: ExaminedKey['material']): boolean {
+  return material.form !== 'crypto-key' || material.publicKey !== undefined || material.privateKey.extractable
 }
 
 /**
@@ -71,11 +81,12 @@ export async function signerFrom(key: PrivateKey, options?: KeyOptions): Promise
 }
 
 async function importKey({ material, alg, kid }: ExaminedKey): Promise<Signer> {
-  const { privateKey, publicJwk } = await readMaterial(material, alg)
+  const { privateKey, publicJwk, privateJwk } = await readMaterial(material, alg)
   const parameters = ALGORITHMS.get(alg)?.sign
   if (parameters === undefined)
     throw new ConfigurationError(`algorithm ${alg} is not supported`, { code: 'key_invalid' })
-  return {
+  const atOnce = privateJwk && signAtOnce(privateJwk, alg)
+  const signer: Signer = {
     alg,
     kid,
     get publicJwk() {
@@ -87,42 +98,53 @@ async function importKey({ material, alg, kid }: ExaminedKey): Promise<Signer> {
         },
       )
     },
-    async sign(input) {
-      return new Uint8Array(await crypto.subtle.sign(parameters, privateKey, input as Uint8Array<ArrayBuffer>))
-    },
+    sign: atOnce ?? (async (input) => new Uint8Array(await crypto.subtle.sign(parameters, privateKey, input as Bytes))),
+  }
+  return atOnce === undefined ? signer : markSynchronous(signer)
+}
+
+type Bytes = Uint8Array<ArrayBuffer>
+
+/** The faster way, on Node and for keys that it takes. RSA takes a hundred times as long, and nobody is to wait for it on the main thread. */
+function signAtOnce(privateJwk: object, alg: string): ((input: Uint8Array) => Uint8Array) | undefined {
+  const node = ALGORITHMS.get(alg)?.kind === 'RSA' ? undefined : nodeCrypto()
+  try {
+    return node && synchronousSign(node.sign, node.createPrivateKey({ key: privateJwk, format: 'jwk' }), alg)
+  } catch {
+    // Web Cryptography has taken the key, and does what Node's crypto will not.
+    return undefined
   }
 }
 
 interface KeyMaterial {
   readonly privateKey: CryptoKey
   readonly publicJwk: Signer['publicJwk'] | undefined
+  /** Where the key may be seen. */
+  readonly privateJwk?: object | undefined
 }
 
 async function readMaterial(material: ExaminedKey['material'], alg: string): Promise<KeyMaterial> {
   try {
     if (material.form === 'crypto-key') {
-      const readable = material.publicKey ?? (material.privateKey.extractable ? material.privateKey : undefined)
-      const publicJwk = readable && publicPart(await crypto.subtle.exportKey('jwk', readable))
-      return { privateKey: material.privateKey, publicJwk }
+      const { privateKey, publicKey } = material
+      const privateJwk = privateKey.extractable ? await crypto.subtle.exportKey('jwk', privateKey) : undefined
+      const readable = publicKey === undefined ? privateJwk : await crypto.subtle.exportKey('jwk', publicKey)
+      return { privateKey, publicJwk: readable && publicMembers(readable), privateJwk }
     }
     // Loaded here so that a program whose clients need no key never pays for it.
     const { importJWK, importPKCS8 } = await import('jose/key/import')
     if (material.form === 'jwk') {
       const privateKey = (await importJWK({ ...material.jwk, ext: false, key_ops: ['sign'] } as JWK, alg)) as CryptoKey
-      return { privateKey, publicJwk: publicPart(material.jwk) }
+      return { privateKey, publicJwk: publicMembers(material.jwk), privateJwk: material.jwk }
     }
     const exportable = await importPKCS8(material.pem, alg, { extractable: true })
     const privateKey = await importPKCS8(material.pem, alg)
-    return { privateKey, publicJwk: publicPart(await crypto.subtle.exportKey('jwk', exportable)) }
+    const privateJwk = await crypto.subtle.exportKey('jwk', exportable)
+    return { privateKey, publicJwk: publicMembers(privateJwk), privateJwk }
   } catch {
     // The cause is left out: it may quote the key.
     throw new ConfigurationError(`expected a private key for ${alg}, got one that does not import`, {
       code: 'key_invalid',
     })
   }
-}
-
-function publicPart(jwk: object): Signer['publicJwk'] {
-  const { kty, crv, x, y, n, e } = jwk as Record<string, unknown>
-  return Object.freeze(kty === 'RSA' ? { kty, n, e } : kty === 'OKP' ? { kty, crv, x } : { kty, crv, x, y })
 }

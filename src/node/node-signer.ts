@@ -1,5 +1,13 @@
 import { constants, createPublicKey, type KeyObject, type SignKeyObjectInput, sign } from 'node:crypto'
-import { boundedSigner, chooseAlg, type KeyKind, type KeyOptions, type Signer } from '../keys/index.ts'
+import {
+  boundedSigner,
+  chooseAlg,
+  type KeyOptions,
+  markSynchronous,
+  publicMembers,
+  type Signer,
+  synchronousSign,
+} from '../keys/index.ts'
 import { ConfigurationError } from '../token/index.ts'
 import { type NodeKey, readPrivateKey } from './read-private-key.ts'
 
@@ -34,26 +42,28 @@ function createSigner(key: NodeKey, options: NodeSignerOptions): Signer {
   const { keyObject, kind, own } = readPrivateKey(key, options.passphrase)
   const rsaBits = keyObject.asymmetricKeyDetails?.modulusLength
   const alg = chooseAlg({ kind, rsaBits }, options.alg ?? own?.alg)
-  const { kty, crv, x, y, n, e } = createPublicKey(keyObject).export({ format: 'jwk' })
-  const publicJwk = Object.freeze(kty === 'RSA' ? { kty, n, e } : kty === 'OKP' ? { kty, crv, x } : { kty, crv, x, y })
-  const signer: Signer = { alg, kid: options.kid ?? own?.kid, publicJwk, sign: signWith(keyObject, alg, kind) }
+  const publicJwk = publicMembers(createPublicKey(keyObject).export({ format: 'jwk' }))
+  const described = { alg, kid: options.kid ?? own?.kid, publicJwk }
+  const signer: Signer =
+    kind === 'RSA'
+      ? { ...described, sign: signRsa(keyObject, alg) }
+      : markSynchronous({ ...described, sign: synchronousSign(sign, keyObject, alg) })
   // Only remote keys need bounds: this one never fails to answer, and the thread pool has a queue of its own.
   return boundedSigner(signer, { deadlineMs: Infinity, maxConcurrent: Infinity })
 }
 
-function signWith(key: KeyObject, alg: string, kind: KeyKind): Signer['sign'] {
-  const hash = kind === 'Ed25519' ? null : `sha${alg.slice(2)}`
+function signRsa(key: KeyObject, alg: string): Signer['sign'] {
   const input: SignKeyObjectInput = {
     key,
-    dsaEncoding: 'ieee-p1363',
     ...(alg.startsWith('PS') && {
       padding: constants.RSA_PKCS1_PSS_PADDING,
       saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
     }),
   }
-  if (kind !== 'RSA') return (data) => sign(hash, data, input)
   return (data) =>
     new Promise((resolve, reject) => {
-      sign(hash, data, input, (error, signature) => (error === null ? resolve(signature) : reject(error)))
+      sign(`sha${alg.slice(2)}`, data, input, (error, signature) =>
+        error === null ? resolve(signature) : reject(error),
+      )
     })
 }

@@ -1,4 +1,4 @@
-import { type PrivateKey, type Signer, signJwt } from '../../keys/index.ts'
+import { generateSigner, type PrivateKey, type Signer, signJwt } from '../../keys/index.ts'
 import { ConfigurationError } from '../../token/index.ts'
 import { type Awaitable, describe, randomId, systemClock } from '../../util/index.ts'
 import { BACKDATE_SECONDS } from './assertion-claims.ts'
@@ -44,7 +44,7 @@ export interface AttestJwtClientAuthOptions {
  */
 export function attestJwtClientAuth(
   attester: ClientAttester,
-  { keyFor = makeKey }: AttestJwtClientAuthOptions = {},
+  { keyFor = generateSigner }: AttestJwtClientAuthOptions = {},
 ): ClientAuthentication {
   if (typeof attester !== 'function') {
     throw new ConfigurationError(
@@ -64,10 +64,6 @@ export function attestJwtClientAuth(
       return instance
     },
   })
-}
-
-async function makeKey(): Promise<PrivateKey> {
-  return crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify'])
 }
 
 interface State {
