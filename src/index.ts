@@ -3,12 +3,14 @@ export type {
   ClientAssertionService,
   ClientDefinition,
   ClientDefinitions,
+  ClientDPoPOption,
   LifetimeOptions,
   OutgoingRequest,
   RequestCustomizer,
   RequestFor,
   TokenManagerOptions,
 } from './client/index.ts'
+export type { DPoPKeyRing, NonceKey, NonceStore } from './dpop/index.ts'
 export {
   type AuthorizedFetch,
   type AuthorizedFetchInit,
@@ -48,6 +50,7 @@ export {
 } from './oauth/index.ts'
 export {
   type Attempt,
+  type AuthorizerFromOptions,
   authorizerFrom,
   type Destination,
   type RequestAuthorizer,

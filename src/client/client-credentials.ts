@@ -1,8 +1,9 @@
 import type { ClientAuthentication, OAuthClient } from '../oauth/index.ts'
-import { grantSource, retryingSource, storedSource, timelySource } from '../source/index.ts'
+import { grantSource, retryingSource, storedSource, type TokenBinding, timelySource } from '../source/index.ts'
 import type { TokenStore } from '../store/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { secureRandom } from '../util/index.ts'
+import type { ClientDPoP } from './client-dpop.ts'
 import type { EffectiveRequest } from './effective-request.ts'
 
 /** What the tokens of one request are got with. */
@@ -10,22 +11,46 @@ export interface ClientCredentialsOptions {
   readonly oauth: OAuthClient
   readonly authentication: ClientAuthentication
   readonly deadlineMs: number
+  /** Keys that the tokens are bound to, where they are bound to keys. */
+  readonly dpop: ClientDPoP | undefined
   readonly store: TokenStore | undefined
-  /** Names the token in the store. */
-  readonly key: () => Promise<string>
+  /** Names a token in the store, by the key that it is bound to. */
+  readonly key: (jkt: string | undefined) => Promise<string>
   /** Changes with every deletion. */
   readonly epoch: () => number
 }
 
 /** The client credentials grant (RFC 6749 section 4.4) with all that stands between it and the memory of this process. */
 export function clientCredentialsSource(request: EffectiveRequest, options: ClientCredentialsOptions): TokenSource {
-  const { oauth, authentication, deadlineMs, store, key, epoch } = options
+  const { oauth, deadlineMs, dpop } = options
   const { clock, clientName } = oauth
-  const { scope, resource, parameters } = request
-  const boundTo = (): string | undefined => oauth.certificate?.thumbprint
-  const grant = grantSource(oauth, { grantType: 'client_credentials', scope, resource, parameters }, authentication)
+  const source = dpop === undefined ? boundSource(request, options, undefined) : keyedSource(request, options, dpop)
+  return timelySource(source, { clock, deadlineMs, subject: `client "${clientName}"` })
+}
+
+/** Tokens that are bound to the client's key of the moment (RFC 9449 section 5): one key for all that one call does. */
+function keyedSource(request: EffectiveRequest, options: ClientCredentialsOptions, { keys }: ClientDPoP): TokenSource {
+  return {
+    async getToken(ask) {
+      const { jkt } = await keys.current()
+      const token = await boundSource(request, options, jkt).getToken(ask)
+      keys.obtained(jkt, token.expiresAt)
+      return token
+    },
+  }
+}
+
+function boundSource(
+  { scope, resource, parameters, clientAssertion }: EffectiveRequest,
+  { oauth, authentication, store, key, epoch }: ClientCredentialsOptions,
+  jkt: string | undefined,
+): TokenSource {
+  const { clock } = oauth
+  const asked = { grantType: 'client_credentials', scope, resource, parameters, jkt }
+  const grant = grantSource(oauth, asked, authentication)
   // An assertion that the caller brought along is good for one try: its `jti` may have been seen.
-  const lasting = request.clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
-  const stored = store === undefined ? lasting : storedSource(lasting, { store, clock, key, epoch, boundTo })
-  return timelySource(stored, { clock, deadlineMs, subject: `client "${clientName}"` })
+  const lasting = clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
+  if (store === undefined) return lasting
+  const boundTo = (): TokenBinding => ({ jkt, certificateThumbprint: oauth.certificate?.thumbprint })
+  return storedSource(lasting, { store, clock, key: () => key(jkt), epoch, boundTo })
 }

@@ -1,5 +1,6 @@
 import type { ClientAuthentication, ClientCertificate, Fetch, TokenLifetimeLimits } from '../oauth/index.ts'
 import type { RenewalWindows } from '../source/index.ts'
+import type { ClientDPoPOption } from './client-dpop.ts'
 
 /** When tokens are renewed, and how long they are taken to live where the server leaves that open. All in milliseconds. */
 export type LifetimeOptions = Partial<RenewalWindows & TokenLifetimeLimits>
@@ -23,6 +24,11 @@ export interface ClientDefinition {
   readonly resource?: string | readonly string[] | undefined
   /** Further parameters of every token request; reserved names are refused. */
   readonly parameters?: Readonly<Record<string, string>> | undefined
+  /**
+   * Binds the client's tokens to a key (RFC 9449), which every request with them proves anew. `true`: an ES256 key of this process. Or a key that
+   * you keep, a function that gives it, or a `dpopKeyRing`.
+   */
+  readonly dpop?: ClientDPoPOption | undefined
   /** Back-channel requests of this client only: proxy, private CA. */
   readonly fetch?: Fetch | undefined
   /**

@@ -18,6 +18,7 @@ const OPTIONS: readonly (keyof ClientDefinition)[] = [
   'scope',
   'resource',
   'parameters',
+  'dpop',
   'fetch',
   'certificate',
   'lifetime',

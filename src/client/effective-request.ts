@@ -66,10 +66,10 @@ export function shapeOf({ scope, resource, parameters, partition }: EffectiveReq
 }
 
 /** Names a token for everybody who shares a store, and tells nothing about it. */
-export function storeKey(definition: ClientDefinition, shape: string): Promise<string> {
+export function storeKey(definition: ClientDefinition, shape: string, jkt?: string): Promise<string> {
   const { issuer = null, tokenEndpoint = null, clientId, acceptNarrowedScope = false, certificate } = definition
   // A narrowed token that one manager accepts must not reach another that does not.
-  const bound = certificate === undefined ? [] : [certificate.thumbprint]
+  const bound = [certificate?.thumbprint ?? null, jkt ?? null]
   const grant = [clientId, 'client_credentials', acceptNarrowedScope]
   return sha256(canonicalText([1, issuer, tokenEndpoint, ...grant, shape, ...bound]))
 }

@@ -1,5 +1,6 @@
 export type { ClientAssertionContext, ClientAssertionService } from './assertion-service.ts'
 export type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
+export type { ClientDPoPOption } from './client-dpop.ts'
 export { createMachineTokens, type MachineTokens } from './machine-tokens.ts'
 export type {
   ClientDefinitions,

@@ -1,13 +1,16 @@
 import type { LRUCache } from 'lru-cache'
+import type { Prover } from '../dpop/index.ts'
 import { type OAuthClient, revokeToken } from '../oauth/index.ts'
-import { observedSource, parseStoredToken, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
+import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
 import type { TokenStore } from '../store/index.ts'
 import { type AccessToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
 import { canonicalText, withDeadline } from '../util/index.ts'
 import { authenticationFor, type ClientAssertionService } from './assertion-service.ts'
 import { clientCredentialsSource } from './client-credentials.ts'
 import type { ClientDefinition } from './client-definition.ts'
+import type { ClientDPoP } from './client-dpop.ts'
 import { type EffectiveRequest, effectiveRequest, shapeOf, storeKey } from './effective-request.ts'
+import { deleteStored } from './stored-tokens.ts'
 
 /** What one client needs of its manager. */
 export interface MachineClientOptions {
@@ -15,6 +18,7 @@ export interface MachineClientOptions {
   readonly oauth: OAuthClient
   readonly env: SlotEnvironment
   readonly service: ClientAssertionService | undefined
+  readonly dpop: ClientDPoP | undefined
   readonly store: TokenStore | undefined
   readonly deadlineMs: number
   /** Slots of requests, of all clients of the manager together; each name begins with its client's. */
@@ -46,6 +50,11 @@ export class MachineClient {
     this.#ownShape = shapeOf(own)
     this.#ownSlot = new TokenSlot(options.env)
     this.#ownSource = this.#observed(this.#bound(new SlotSource(this.#ownSlot, this.#grant(own, this.#ownShape))))
+  }
+
+  /** What proves the keys that its tokens are bound to. */
+  get prover(): Prover | undefined {
+    return this.#options.dpop?.prover
   }
 
   /** The same request always has the same source, while there is room for it. */
@@ -98,7 +107,9 @@ export class MachineClient {
   async revoke(request?: TokenRequest): Promise<void> {
     const held = await this.delete(request)
     if (held === undefined) return
-    const { oauth, deadlineMs: ms } = this.#options
+    const { oauth, dpop, deadlineMs: ms } = this.#options
+    // Without its key the token can be revoked all the same, unless the server asks for a proof.
+    const jkt = held.jkt !== undefined && dpop?.prover.holds(held.jkt) ? held.jkt : undefined
     const authentication = this.#authentication(this.#read(request))
     const error = (): Error =>
       new TransportError(
@@ -111,13 +122,13 @@ export class MachineClient {
       )
     await withDeadline(
       (signal) =>
-        revokeToken(oauth, { token: held.accessToken, tokenTypeHint: 'access_token', authentication, signal }),
+        revokeToken(oauth, { token: held.accessToken, tokenTypeHint: 'access_token', authentication, jkt, signal }),
       { clock: oauth.clock, ms, error },
     )
   }
 
   async #forget(shape: string): Promise<AccessToken | undefined> {
-    const { slots, store, definition, oauth } = this.#options
+    const { slots, store } = this.#options
     const key = this.#prefix + shape
     const drop = (): AccessToken | undefined => {
       this.#epoch++
@@ -129,9 +140,8 @@ export class MachineClient {
     }
     const held = drop()
     if (store === undefined) return held
-    const name = await storeKey(definition, shape)
-    const stored = held ?? parseStoredToken(await store.get(name), oauth.clock.now())
-    await store.delete(name)
+    const { definition, dpop, oauth } = this.#options
+    const stored = await deleteStored({ store, definition, dpop, clock: oauth.clock }, shape, held)
     // Somebody may have found the entry before it was gone.
     drop()
     return stored
@@ -166,11 +176,11 @@ export class MachineClient {
   }
 
   #grant(request: EffectiveRequest, shape: string): TokenSource {
-    const { oauth, definition, store, deadlineMs } = this.#options
+    const { oauth, definition, dpop, store, deadlineMs } = this.#options
     const authentication = this.#authentication(request)
-    const key = (): Promise<string> => storeKey(definition, shape)
+    const key = (jkt: string | undefined): Promise<string> => storeKey(definition, shape, jkt)
     const epoch = (): number => this.#epoch
-    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, store, key, epoch })
+    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, key, epoch })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {

@@ -83,7 +83,7 @@ export function createMachineTokens<const Clients extends ClientDefinitions>(
       const own = client.source(request)
       const sourceFor =
         customizeRequest === undefined ? () => own : customizedSource(client, name, { customizeRequest, request })
-      return createAuthorizer({ sourceFor, rules, clock, telemetry })
+      return createAuthorizer({ sourceFor, rules, prover: client.prover, clock, telemetry })
     },
     async delete(name, request) {
       if (name === undefined && request !== undefined) throw optionInvalid('delete', 'a client name with a request')

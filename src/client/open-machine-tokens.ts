@@ -1,23 +1,16 @@
 import { LRUCache } from 'lru-cache'
-import {
-  configuredServer,
-  createBackChannel,
-  createServerTime,
-  discoveredServer,
-  type Fetch,
-  guardedChannel,
-  LIFETIME_LIMITS,
-  type OAuthClient,
-  watchCertificate,
-} from '../oauth/index.ts'
+import { createNonces } from '../dpop/index.ts'
+import { LIFETIME_LIMITS, type OAuthClient, watchCertificate } from '../oauth/index.ts'
 import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
 import { tolerantStore } from '../store/index.ts'
 import { errorName, harmless, noTelemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { createDetachedRunner, systemClock } from '../util/index.ts'
-import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
-import { checkClient, type ServerLocation } from './client-settings.ts'
+import type { LifetimeOptions } from './client-definition.ts'
+import { clientDPoP } from './client-dpop.ts'
+import { checkClient } from './client-settings.ts'
 import { MachineClient, type MachineClientOptions } from './machine-client.ts'
+import { sharedServers } from './shared-servers.ts'
 import { type ClientDefinitions, checkManagerOptions, type TokenManagerOptions } from './token-manager-options.ts'
 
 const DEADLINE_MS = 10_000
@@ -48,12 +41,14 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
     sources: once(() => new LRUCache<string, TokenSource>({ max })),
     isObserved: options.telemetry !== undefined,
   }
+  const nonces = createNonces({ store: options.nonceStore, clock, telemetry })
   const runDetached = createDetachedRunner()
-  const serverOf = sharedServers({ ...options, telemetry })
+  const serverOf = sharedServers({ fetch: options.fetch, clock, telemetry })
   const entries = Object.entries(options.clients).map(([clientName, given]): [string, MachineClientOptions] => {
     const location = checkClient(clientName, given)
     // A copy: what is changed after this check must not reach a server.
     const definition = { ...given, parameters: { ...given.parameters } }
+    const dpop = clientDPoP(clientName, definition.dpop, { clock, nonces })
     const lifetime = { ...options.lifetime, ...definition.lifetime }
     const oauth: OAuthClient = {
       clientName,
@@ -61,11 +56,9 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
       ...serverOf(location, definition),
       clock,
       telemetry,
+      proofs: dpop?.prover,
       certificate: definition.certificate && watchCertificate(definition.certificate, { clientName, clock, telemetry }),
-      limits: {
-        assumedMs: lifetime.assumedMs ?? LIFETIME_LIMITS.assumedMs,
-        maximumMs: lifetime.maximumMs ?? LIFETIME_LIMITS.maximumMs,
-      },
+      limits: limitsFrom(lifetime),
       acceptsNarrowedScope: definition.acceptNarrowedScope ?? false,
     }
     const env = createSlotEnvironment({
@@ -75,7 +68,9 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
       onRenewalFailed: (error) =>
         telemetry.note({ name: 'renewal_failed', client: clientName, error: errorName(error) }),
     })
-    return [clientName, { ...shared, definition, oauth, env }]
+    // A token of a key that nobody else has is of no use to anybody else.
+    const store = dpop?.isOfProcess ? undefined : shared.store
+    return [clientName, { ...shared, store, definition, dpop, oauth, env }]
   })
   return {
     clients: new Map(entries.map(([name, client]) => [name, new MachineClient(client)])),
@@ -98,37 +93,6 @@ function once<T>(make: () => T): () => T {
   }
 }
 
-type Reached = Pick<OAuthClient, 'server' | 'channel' | 'serverTime'>
-type ServerOf = (location: ServerLocation, client: ClientDefinition) => Reached
-
-/** Clients of one server that reach it in the same way share its metadata and its circuit breaker. */
-function sharedServers(options: TokenManagerOptions<ClientDefinitions>): ServerOf {
-  const { clock = systemClock, telemetry } = options
-  const byFetch = new Map<Fetch | undefined, Map<string, Reached>>()
-  return (location, client) => {
-    // The connections of one certificate are nobody else's.
-    const fetch = client.certificate?.fetch ?? client.fetch ?? options.fetch
-    const known = byFetch.get(fetch) ?? new Map<string, Reached>()
-    byFetch.set(fetch, known)
-    const name =
-      location.kind === 'discovered'
-        ? JSON.stringify([location.issuer])
-        : JSON.stringify([location.metadata.issuer, location.metadata.tokenEndpoint.href])
-    const reached = known.get(name) ?? reach(location)
-    known.set(name, reached)
-    return reached
-
-    function reach(where: ServerLocation): Reached {
-      const isDiscovered = where.kind === 'discovered'
-      const server = isDiscovered ? where.issuer : (where.metadata.issuer ?? where.metadata.tokenEndpoint.origin)
-      const channel = guardedChannel(createBackChannel({ fetch, clock }), { name: server, clock })
-      return {
-        channel,
-        serverTime: createServerTime(),
-        server: isDiscovered
-          ? discoveredServer(where.issuer, { channel, clock, telemetry })
-          : configuredServer(where.metadata),
-      }
-    }
-  }
+function limitsFrom({ assumedMs, maximumMs }: LifetimeOptions): OAuthClient['limits'] {
+  return { assumedMs: assumedMs ?? LIFETIME_LIMITS.assumedMs, maximumMs: maximumMs ?? LIFETIME_LIMITS.maximumMs }
 }

@@ -1,3 +1,4 @@
+import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
 import type { TokenStore } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
@@ -35,6 +36,8 @@ export interface TokenManagerOptions<Clients extends ClientDefinitions> {
   readonly customizeRequest?: RequestCustomizer | undefined
   /** Tokens are shared through it, behind the memory of this process. Its failures count as "not there". */
   readonly store?: TokenStore | undefined
+  /** DPoP nonces are shared through it, behind the memory of this process: see `sharedNonceStore`. Its failures count as "not there". */
+  readonly nonceStore?: NonceStore | undefined
   /** Told of operations and events. */
   readonly telemetry?: Telemetry | undefined
   /** Back-channel requests of all clients that have no `fetch` of their own. Default: the global `fetch`. */
@@ -57,6 +60,7 @@ const OPTIONS = [
   'clientAssertion',
   'customizeRequest',
   'store',
+  'nonceStore',
   'telemetry',
   'fetch',
   'lifetime',
@@ -72,9 +76,8 @@ const SUBJECT = 'createTokenManager'
  * @throws ConfigurationError that names the option.
  */
 export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitions>): void {
-  const { clients, clientAssertion, customizeRequest, store, fetch, lifetime, deadlineMs, maxEntries } = Object(
-    options,
-  ) as typeof options
+  const given = Object(options) as typeof options
+  const { clients, clientAssertion, customizeRequest, fetch, lifetime, deadlineMs, maxEntries } = given
   assertOptions(SUBJECT, options, OPTIONS)
   if (typeof clients !== 'object' || clients === null || Array.isArray(clients)) {
     throw optionInvalid(SUBJECT, `clients to be an object, got ${describe(clients)}`)
@@ -82,14 +85,17 @@ export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitio
   assertFunction(SUBJECT, 'clientAssertion', clientAssertion)
   assertFunction(SUBJECT, 'customizeRequest', customizeRequest)
   assertFunction(SUBJECT, 'fetch', fetch)
-  for (const method of ['get', 'set', 'delete'] as const) {
-    if (store !== undefined && typeof Object(store)[method] !== 'function') {
-      throw optionInvalid(SUBJECT, `store to have a method "${method}"`)
-    }
-  }
+  assertMethods('store', given.store, ['get', 'set', 'delete'])
+  assertMethods('nonceStore', given.nonceStore, ['get', 'set'])
   checkLifetime(SUBJECT, lifetime)
   assertMs(SUBJECT, 'deadlineMs', deadlineMs)
   if (maxEntries !== undefined && !(Number.isInteger(maxEntries) && maxEntries > 0)) {
     throw optionInvalid(SUBJECT, 'maxEntries to be a whole number above zero')
   }
+}
+
+function assertMethods(option: string, value: unknown, methods: readonly string[]): void {
+  if (value === undefined) return
+  const missing = methods.find((method) => typeof Object(value)[method] !== 'function')
+  if (missing !== undefined) throw optionInvalid(SUBJECT, `${option} to have a method "${missing}"`)
 }

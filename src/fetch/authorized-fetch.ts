@@ -12,8 +12,12 @@ import {
   requestBody,
 } from './replayable-body.ts'
 
-/** What `fetch` takes, and a function in place of the body, which makes it anew for every try. */
-export type AuthorizedFetchInit = Omit<RequestInit, 'body'> & { readonly body?: BodySource | null | undefined }
+/** What `fetch` takes, a function in place of the body, which makes it anew for every try, and claims for proofs. */
+export type AuthorizedFetchInit = Omit<RequestInit, 'body'> & {
+  readonly body?: BodySource | null | undefined
+  /** Claims beside those of RFC 9449 section 4.2, for the proofs of this request. */
+  readonly proofClaims?: Readonly<Record<string, unknown>> | undefined
+}
 
 /** `fetch` with tokens. */
 export type AuthorizedFetch = (input: string | URL | Request, init?: AuthorizedFetchInit) => Promise<Response>
@@ -35,9 +39,12 @@ interface Call {
   /** The caller's own, copied; none if the caller gave none. */
   readonly headers: Headers | undefined
   readonly body: ReplayableBody
+  readonly proofClaims: Readonly<Record<string, unknown>> | undefined
   readonly init: RequestInit
 }
 
+/** A request, and after it what answers a nonce, another clock and a refused token: authorizers end earlier by themselves. */
+const MAX_TRIES = 4
 /** Bodies of refused tries are read to their end up to this size, so that the connection can be used again. */
 const DRAINED_BYTES = 64 * 1024
 
@@ -52,12 +59,12 @@ export function authorizedFetch(authorizer: RequestAuthorizer, options: Authoriz
   const { baseUrl, certificate } = options
   const abroad: Send = (call, added) => dispatch(options.fetch ?? globalThis.fetch, call, added)
   const send: Send = certificate === undefined ? abroad : (call, added) => dispatch(certificate.fetch, call, added)
-  const start = (call: Call): Promise<Attempt> => authorizer.begin({ ...targetOf(call), certificate })
+  const start = (call: Call, after?: Attempt): Promise<Attempt> =>
+    authorizer.begin({ ...targetOf(call), certificate, after })
   return async (input, init) => {
     const request = typeof input === 'object' && 'headers' in input ? input : undefined
     const call = request === undefined ? readCall(input, init, baseUrl) : await readRequest(request, init, baseUrl)
-    const attempt = await start(call)
-    const tried = await sendWithRetry(call, attempt, send)
+    const tried = await sendWithRetries(call, await start(call), send)
     const isFinal = !isRedirect(tried.response) || (call.init.redirect ?? 'follow') !== 'follow'
     return isFinal ? tried.response : follow({ call, ...tried }, { start, send, abroad })
   }
@@ -74,9 +81,16 @@ function readCall(input: unknown, init: AuthorizedFetchInit = NO_INIT, baseUrl: 
       code: 'url_invalid',
     })
   }
-  const { body, ...rest } = init
+  const { body, proofClaims, ...rest } = init
   const headers = init.headers === undefined ? undefined : new Headers(init.headers)
-  return { url, method: (init.method ?? 'GET').toUpperCase(), headers, body: replayableBody(body), init: rest }
+  return {
+    url,
+    method: (init.method ?? 'GET').toUpperCase(),
+    headers,
+    body: replayableBody(body),
+    proofClaims,
+    init: rest,
+  }
 }
 
 async function readRequest(
@@ -90,8 +104,8 @@ async function readRequest(
   return { ...call, body, init: initOf(request, call.init) }
 }
 
-function targetOf({ url, method, headers, init: { signal } }: Call): RequestTarget {
-  return { url, method, headers, signal: signal ?? undefined }
+function targetOf({ url, method, headers, proofClaims, init: { signal } }: Call): RequestTarget {
+  return { url, method, headers, proofClaims, signal: signal ?? undefined }
 }
 
 /** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */
@@ -126,46 +140,56 @@ function initFor({ method, headers, init }: Call, added: Readonly<Record<string,
   }
 }
 
-async function sendWithRetry(
-  call: Call,
-  attempt: Attempt,
-  send: Send,
-): Promise<{ response: Response; hasRetried: boolean }> {
-  const response = await send(call, attempt.headers)
+/** A response, and the try that it answers. */
+interface Tried {
+  readonly response: Response
+  readonly attempt: Attempt
+}
+
+async function sendWithRetries(call: Call, first: Attempt, send: Send): Promise<Tried> {
+  let attempt = first
+  for (let tries = 1; ; tries++) {
+    const response = await send(call, attempt.headers)
+    const another = await anotherAttempt(call, { response, attempt }, tries)
+    if (another === undefined) return { response, attempt }
+    drain(response)
+    attempt = another
+  }
+}
+
+/** The next try where there is one; the response stands where there is none. */
+async function anotherAttempt(
+  { body }: Call,
+  { response, attempt }: Tried,
+  tries: number,
+): Promise<Attempt | undefined> {
   try {
     const prepare = attempt.next(headOf(response))
-    if (prepare === undefined) return { response, hasRetried: false }
-    if (!call.body.isReplayable) {
-      // Sent once and gone: the refusal is the answer, and the next call finds another token.
-      prepare().catch(() => {})
-      return { response, hasRetried: true }
-    }
-    const another = await prepare()
-    if (another === undefined) return { response, hasRetried: true }
-    drain(response)
-    return { response: await send(call, another.headers), hasRetried: true }
+    if (prepare === undefined || tries === MAX_TRIES) return undefined
+    if (body.isReplayable) return await prepare()
+    // Sent once and gone: the refusal is the answer, and the next call finds another token.
+    prepare().catch(() => {})
+    return undefined
   } catch (error) {
     drain(response)
     throw error
   }
 }
 
-interface Followed {
+interface Followed extends Tried {
   readonly call: Call
-  readonly response: Response
-  readonly hasRetried: boolean
 }
 
 /** How requests leave, to the declared origins and beyond. */
 interface Ways {
-  readonly start: (call: Call) => Promise<Attempt>
+  readonly start: (call: Call, after: Attempt) => Promise<Attempt>
   readonly send: Send
   /** Without the certificate: a foreign origin has no business with it. */
   readonly abroad: Send
 }
 
 async function follow(tried: Followed, { start, send, abroad }: Ways): Promise<Response> {
-  let { call, response, hasRetried } = tried
+  let { call, response, attempt } = tried
   let isTrusted = true
   for (let hops = 0; ; hops++) {
     const redirect = redirectOf(response, call)
@@ -179,9 +203,7 @@ async function follow(tried: Followed, { start, send, abroad }: Ways): Promise<R
       response = await abroad(call, {})
       continue
     }
-    const attempt = await start(call)
-    if (hasRetried) response = await send(call, attempt.headers)
-    else ({ response, hasRetried } = await sendWithRetry(call, attempt, send))
+    ;({ response, attempt } = await sendWithRetries(call, await start(call, attempt), send))
   }
 }
 

@@ -1,8 +1,8 @@
 import { errorName } from '../telemetry/index.ts'
 import type { TokenEndpointError } from '../token/index.ts'
+import { redated, skewOf } from '../util/index.ts'
 import { type AuthenticationAnswer, type ClientAuthentication, isClientRefusal } from './client-authentication/index.ts'
 import {
-  type AttemptPlan,
   createExchange,
   type Engine,
   type Exchange,
@@ -11,8 +11,9 @@ import {
   foreign,
 } from './exchange.ts'
 import { readJsonAnswer } from './json-answer.ts'
+import { type AttemptPlan, nextPlan, redatedWith } from './next-attempt.ts'
 import type { OAuthClient } from './oauth-client.ts'
-import { redated, skewOf } from './server-time.ts'
+import { isProofRefusal } from './proof-of-possession.ts'
 import { tokenEndpointError } from './token-error.ts'
 
 /** One request to an endpoint that the client authenticates to. */
@@ -39,68 +40,73 @@ export interface AcceptedAnswer {
 const MAX_ATTEMPTS = 8
 
 /**
- * Sends a request, and sends it again where the server refused the client and its authentication sees a chance: with another key,
- * with the server's time, with its challenge. A server authenticates the client before it looks at the grant (RFC 6749 section 5.2),
+ * Sends a request, and sends it again where the server refused the client or its proof and there is a chance: with another key, with the
+ * server's time, with its challenge or its nonce. A server authenticates the client before it looks at the grant (RFC 6749 section 5.2),
  * so that nothing was spent.
  *
  * @throws TokenEndpointError when the server refuses; TransportError when no answer comes; ConfigurationError when the client cannot
  * authenticate.
  */
 export async function sendAuthenticated(client: OAuthClient, request: AuthenticatedRequest): Promise<AcceptedAnswer> {
-  const { signal, acceptedStatus = 200 } = request
-  const { serverTime } = client
-  let plan: AttemptPlan = { authentication: request.authentication, datedWithMs: serverTime.offsetMs }
-  let hasRedated = false
+  const { signal, acceptedStatus = 200, authentication } = request
+  const { clientName, telemetry, serverTime } = client
+  let plan: AttemptPlan = {
+    authentication,
+    datedWithMs: serverTime.offsetMs,
+    hasRedated: false,
+    hasAnsweredNonce: false,
+  }
   await foreign(client, signal, async () => client.certificate?.ready())
   for (let attempts = 1; ; attempts++) {
     const exchange = createExchange(client, plan, request)
     await request.send(exchange)
-    const answered: Answered = { request, exchange, datedWithMs: plan.datedWithMs }
+    const answered: Answered = { request, exchange, plan }
     if (exchange.answer().status === acceptedStatus) return acceptedAnswer(client, answered)
     const { error, redatedMs } = refusalOf(client, answered, readJsonAnswer(exchange.answer()))
-    const isRedated: boolean = redatedMs !== undefined && !hasRedated
-    const told: AuthenticationAnswer = { ...headOf(exchange), ...toldBy(error), isRedated }
-    const attempt = exchange.attempt()
-    const authentication: ClientAuthentication | undefined = await foreign(client, signal, async () =>
-      attempt?.next(told),
-    )
-    const next: AttemptPlan | undefined =
-      authentication === undefined
-        ? ownTime(answered, error, hasRedated)
-        : { authentication, datedWithMs: (isRedated ? redatedMs : undefined) ?? plan.datedWithMs }
-    const { clientName, telemetry } = client
+    const next = await planAfter(client, answered, { error, redatedMs })
     if (next === undefined || attempts === MAX_ATTEMPTS || signal.aborted) {
       const { code, clockSkewMs: skewMs = 0 } = error
       if (code === 'clock_skew') telemetry.note({ name: 'clock_skew', client: clientName, skewMs })
       throw error
     }
-    telemetry.note({ name: 'authentication_retried', client: clientName, error: errorName(error) })
-    hasRedated ||= next.datedWithMs !== plan.datedWithMs
+    if (isProofRefusal(error.error)) telemetry.note({ name: 'proof_retried', client: clientName, error: error.error })
+    else telemetry.note({ name: 'authentication_retried', client: clientName, error: errorName(error) })
     plan = next
   }
 }
 
-/** The last resort where the server's clock is followed and nothing else is left: it may have been followed astray. */
-function ownTime(
-  { request: { authentication }, exchange, datedWithMs }: Answered,
-  { error }: TokenEndpointError,
-  hasRedated: boolean,
-): AttemptPlan | undefined {
-  const isAstray = datedWithMs !== 0 && !hasRedated && exchange.attempt() !== undefined && isClientRefusal(error)
-  return isAstray ? { authentication, datedWithMs: 0 } : undefined
+/** Tells everybody of a refusal, and asks whether there is another chance. */
+async function planAfter(
+  client: OAuthClient,
+  { request, exchange, plan }: Answered,
+  { error, redatedMs }: Refusal,
+): Promise<AttemptPlan | undefined> {
+  const head = headOf(exchange)
+  const hasNewNonce = learnNonce(exchange, isProofRefusal(error.error))
+  const isRedated = redatedWith({ plan, redatedMs }) !== undefined
+  const told: AuthenticationAnswer = { ...head, ...toldBy(error), isRedated }
+  const attempt = exchange.attempt()
+  const authentication = await foreign(client, request.signal, async () => attempt?.next(told))
+  return nextPlan({ plan, error, redatedMs, hasNewNonce, isOwn: attempt !== undefined, authentication })
 }
 
-function acceptedAnswer(client: OAuthClient, { request, exchange, datedWithMs }: Answered): AcceptedAnswer {
+function learnNonce(exchange: Exchange, isDemanded: boolean): boolean {
+  return exchange.proof()?.learn(headOf(exchange).header('dpop-nonce'), isDemanded) ?? false
+}
+
+function acceptedAnswer(client: OAuthClient, answered: Answered): AcceptedAnswer {
+  const { exchange, plan } = answered
   const answer = exchange.answer()
   const attempt = exchange.attempt()
   const { serverTime, telemetry, clientName } = client
+  learnNonce(exchange, false)
   const before = serverTime.offsetMs
-  if (attempt !== undefined) serverTime.accepted(answer, datedWithMs)
+  if (attempt !== undefined || exchange.proof() !== undefined) serverTime.accepted(answer, plan.datedWithMs)
   const skewMs = serverTime.offsetMs
   if (before === 0 && skewMs !== 0) telemetry.note({ name: 'clock_skew', client: clientName, skewMs })
   return {
     answer,
-    refusal: (json) => refusalOf(client, { request, exchange, datedWithMs }, json).error,
+    refusal: (json) => refusalOf(client, answered, json).error,
     accepted: (expiresAt) => settle(() => attempt?.next({ ...headOf(exchange), expiresAt })),
   }
 }
@@ -127,23 +133,29 @@ function toldBy({ error, errorDescription }: TokenEndpointError): Partial<Authen
 interface Answered {
   readonly request: AuthenticatedRequest
   readonly exchange: Exchange
-  readonly datedWithMs: number
+  readonly plan: AttemptPlan
 }
 
 /** The error, and by which offset another attempt is dated where that is worth it. */
+interface Refusal {
+  readonly error: TokenEndpointError
+  readonly redatedMs: number | undefined
+}
+
 function refusalOf(
   { clock }: OAuthClient,
-  { request: { subject }, exchange, datedWithMs }: Answered,
+  { request: { subject }, exchange, plan }: Answered,
   json: Readonly<Record<string, unknown>> | string,
-): { readonly error: TokenEndpointError; readonly redatedMs: number | undefined } {
+): Refusal {
   const answer = exchange.answer()
   const { secrets, isDated } = exchange.sent()
   const skewMs = isDated ? skewOf(answer) : undefined
-  // What was made elsewhere is dated by this machine's clock, or by another that nobody knows.
-  const usedMs = exchange.attempt() === undefined ? 0 : datedWithMs
-  const restMs = skewMs === undefined ? undefined : skewMs - usedMs
   const told = typeof json === 'string' ? undefined : json
+  // What was made elsewhere is dated by this machine's clock, or by another that nobody knows; proofs are always made here.
+  const isOwn = exchange.attempt() !== undefined || told?.error === 'invalid_dpop_proof'
+  const usedMs = isOwn ? plan.datedWithMs : 0
+  const restMs = skewMs === undefined ? undefined : skewMs - usedMs
   const error = tokenEndpointError(answer, told, { subject, secrets, clock, skewMs, restMs })
-  const redatedMs = isDated && isClientRefusal(error.error) ? redated(answer, usedMs) : undefined
-  return { error, redatedMs }
+  const isDatedRefusal = isClientRefusal(error.error) || error.error === 'invalid_dpop_proof'
+  return { error, redatedMs: isDated && isDatedRefusal ? redated(answer, usedMs) : undefined }
 }

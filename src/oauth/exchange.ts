@@ -1,12 +1,13 @@
 import * as oauth from 'oauth4webapi'
 import { ConfigurationError, isEvertokenError } from '../token/index.ts'
+import { aheadOf, type TimedAnswer } from '../util/index.ts'
 import { type BackChannelAnswer, toResponse } from './back-channel.ts'
-import type { AuthenticationAttempt, ClientAuthentication } from './client-authentication/index.ts'
+import type { AuthenticationAttempt } from './client-authentication/index.ts'
 import { requireJsonAnswer } from './json-answer.ts'
+import type { AttemptPlan } from './next-attempt.ts'
 import type { OAuthClient } from './oauth-client.ts'
+import { type ProofTarget, proofFor, type RequestProof } from './proof-of-possession.ts'
 import { secretsOf } from './redaction.ts'
-import type { ServerMetadata } from './server-metadata.ts'
-import { aheadOf, type TimedAnswer } from './server-time.ts'
 
 /** What the protocol engine is given, to send a request that it has drafted. */
 export interface Engine {
@@ -30,6 +31,8 @@ export interface Exchange extends Engine {
   readonly answer: () => ExchangedAnswer
   /** What knows how to try again, if anything does. */
   readonly attempt: () => AuthenticationAttempt | undefined
+  /** The proof of possession that went along. */
+  readonly proof: () => RequestProof | undefined
   readonly sent: () => SentRequest
 }
 
@@ -47,18 +50,7 @@ export interface ExchangedAnswer extends BackChannelAnswer, TimedAnswer {
 }
 
 /** Where an exchange goes, and how it ends. */
-export interface ExchangeTarget {
-  readonly url: URL
-  readonly metadata: ServerMetadata
-  readonly signal: AbortSignal
-}
-
-/** How one attempt is authenticated. */
-export interface AttemptPlan {
-  readonly authentication: ClientAuthentication
-  /** How far the clock that dates it is ahead of this machine's, in milliseconds. */
-  readonly datedWithMs: number
-}
+export type ExchangeTarget = ProofTarget
 
 /** Prepares one request that the client authenticates (RFC 6749 section 2.3) to an endpoint of its server. */
 export function createExchange(client: OAuthClient, plan: AttemptPlan, target: ExchangeTarget): Exchange {
@@ -66,10 +58,13 @@ export function createExchange(client: OAuthClient, plan: AttemptPlan, target: E
   let sent = { body: new URLSearchParams(), headers: new Headers() }
   let answer: ExchangedAnswer | undefined
   let attempt: AuthenticationAttempt | undefined
+  let proof: RequestProof | undefined
   return {
     // biome-ignore lint/complexity/useMaxParams: the protocol engine calls it so
     async authenticate(_as, _client, body, headers) {
       attempt = await applyAuthentication(client, plan, { ...target, body, headers })
+      proof = await proofFor(client, target, plan.datedWithMs)
+      if (proof !== undefined) headers.set('dpop', proof.value)
       sent = { body, headers }
     },
     options: {
@@ -82,7 +77,9 @@ export function createExchange(client: OAuthClient, plan: AttemptPlan, target: E
         // Read with nothing between it and the choice of the connection.
         const certificateThumbprint = client.certificate?.thumbprint
         const received = await client.channel(url, { method, headers, body, signal })
-        answer = { ...received, certificateThumbprint, sentWallTime, receivedWallTime: client.clock.wallTime() }
+        const date = received.headers.get('date') ?? undefined
+        const receivedWallTime = client.clock.wallTime()
+        answer = { ...received, certificateThumbprint, date, sentWallTime, receivedWallTime }
         return toResponse(answer)
       },
     },
@@ -91,6 +88,7 @@ export function createExchange(client: OAuthClient, plan: AttemptPlan, target: E
       return answer
     },
     attempt: () => attempt,
+    proof: () => proof,
     // Looked for only when somebody has to be kept from seeing them.
     sent: () => ({
       secrets: secretsOf(sent.body, sent.headers),
@@ -100,19 +98,26 @@ export function createExchange(client: OAuthClient, plan: AttemptPlan, target: E
 }
 
 function isDated(body: URLSearchParams, headers: Headers): boolean {
-  return body.has('client_assertion') || headers.has('oauth-client-attestation-pop')
+  return body.has('client_assertion') || headers.has('oauth-client-attestation-pop') || headers.has('dpop')
 }
 
 async function applyAuthentication(
   client: OAuthClient,
   { authentication, datedWithMs }: AttemptPlan,
-  { metadata, signal, ...draft }: ExchangeTarget & { readonly body: URLSearchParams; readonly headers: Headers },
+  {
+    metadata,
+    signal,
+    url,
+    body,
+    headers,
+  }: ExchangeTarget & { readonly body: URLSearchParams; readonly headers: Headers },
 ): Promise<AuthenticationAttempt | undefined> {
   const { clientName, clientId } = client
   const clock = aheadOf(client.clock, datedWithMs)
   const { issuer, tokenEndpoint, assertionAlgs, challengeEndpoint } = metadata
   const identity = { clientName, clientId, issuer, tokenEndpoint, assertionAlgs, challengeEndpoint }
   const ask = (url: URL): Promise<Readonly<Record<string, unknown>>> => askOf(client, url, signal)
+  const draft = { url, body, headers }
   const made = await foreign(client, signal, async () => authentication.apply(draft, identity, { signal, clock, ask }))
   return made ?? undefined
 }

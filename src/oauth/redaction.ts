@@ -11,7 +11,7 @@ const PUBLIC_PARAMETERS: ReadonlySet<string> = new Set([
   'token_type_hint',
 ])
 /** Headers that prove something beside `Authorization`. */
-const PROOF_HEADERS = ['oauth-client-attestation', 'oauth-client-attestation-pop']
+const PROOF_HEADERS = ['oauth-client-attestation', 'oauth-client-attestation-pop', 'dpop']
 /** Shorter texts would blot out ordinary words. */
 const MIN_SECRET_LENGTH = 4
 /** A server that cuts what it quotes still shows no more of a secret than this. */

@@ -9,6 +9,8 @@ import type { OAuthClient } from './oauth-client.ts'
 export interface RevocationRequest {
   readonly token: string
   readonly tokenTypeHint: 'access_token' | 'refresh_token'
+  /** Thumbprint of the key that the token is bound to: a server may ask for a proof before it lets go of the token. */
+  readonly jkt?: string | undefined
   readonly authentication: ClientAuthentication
   readonly signal: AbortSignal
 }
@@ -22,7 +24,7 @@ export interface RevocationRequest {
  */
 export async function revokeToken(client: OAuthClient, request: RevocationRequest): Promise<void> {
   const { clientName, clientId } = client
-  const { token, tokenTypeHint, authentication, signal } = request
+  const { token, tokenTypeHint, authentication, jkt, signal } = request
   const metadata = endpointsFor(client, await client.server.metadata())
   const { wire, revocationEndpoint: url } = metadata
   if (url === undefined) {
@@ -33,6 +35,7 @@ export async function revokeToken(client: OAuthClient, request: RevocationReques
   const { accepted } = await sendAuthenticated(client, {
     subject: `client "${clientName}", revocation`,
     authentication,
+    jkt,
     url,
     metadata,
     signal,

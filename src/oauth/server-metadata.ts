@@ -15,6 +15,8 @@ export interface ServerMetadata {
   readonly mtlsEndpointAliases?: EndpointAliases | undefined
   /** `token_endpoint_auth_signing_alg_values_supported`. */
   readonly assertionAlgs?: readonly string[] | undefined
+  /** `dpop_signing_alg_values_supported` (RFC 9449 section 5.1). */
+  readonly dpopAlgs?: readonly string[] | undefined
   /** The same, in the form that the protocol engine takes. */
   readonly wire: oauth.AuthorizationServer
 }
@@ -42,7 +44,6 @@ export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer
     const came = typeof document.issuer === 'string' ? `"${presentable(document.issuer, [])}"` : 'none'
     throw new TokenResponseError(`expected metadata of issuer "${issuer}", got ${came}`, { code: 'issuer_mismatch' })
   }
-  const algs = document.token_endpoint_auth_signing_alg_values_supported
   const tokenEndpoint = endpoint(document, issuer, 'token_endpoint')
   const revocationEndpoint = optional(document, issuer, 'revocation_endpoint')
   return {
@@ -51,13 +52,18 @@ export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer
     revocationEndpoint,
     challengeEndpoint: usable(document, issuer, 'challenge_endpoint'),
     mtlsEndpointAliases: aliases(document.mtls_endpoint_aliases, issuer),
-    assertionAlgs: Array.isArray(algs) ? algs.filter((alg) => typeof alg === 'string') : undefined,
+    assertionAlgs: texts(document.token_endpoint_auth_signing_alg_values_supported),
+    dpopAlgs: texts(document.dpop_signing_alg_values_supported),
     wire: {
       issuer,
       token_endpoint: tokenEndpoint.href,
       ...(revocationEndpoint !== undefined && { revocation_endpoint: revocationEndpoint.href }),
     },
   }
+}
+
+function texts(list: unknown): readonly string[] | undefined {
+  return Array.isArray(list) ? list.filter((text) => typeof text === 'string') : undefined
 }
 
 function aliases(document: unknown, issuer: string): EndpointAliases | undefined {

@@ -1,5 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import { observe } from '../telemetry/index.ts'
+import { SessionError } from '../token/index.ts'
 import { sendAuthenticated } from './authenticated-exchange.ts'
 import type { ClientAuthentication } from './client-authentication/index.ts'
 import { requireJsonAnswer } from './json-answer.ts'
@@ -14,14 +15,17 @@ export interface TokenEndpointRequest {
   /** The scope that is asked for, to compare the granted one with. */
   readonly scope?: string | undefined
   readonly authentication: ClientAuthentication
+  /** Thumbprint of the key that the token is to be bound to, or that the grant is bound to already (RFC 9449 section 5). */
+  readonly jkt?: string | undefined
   readonly signal: AbortSignal
 }
 
 /**
- * Sends one token request and checks the answer: one attempt, no redirect, at most 1 MiB.
+ * Sends one token request and checks the answer: no redirect, at most 1 MiB.
  *
  * @throws TokenEndpointError when the server refuses; TokenResponseError when its answer breaks the protocol; TransportError
- * when no answer comes; ConfigurationError when the client cannot authenticate.
+ * when no answer comes; ConfigurationError when the client cannot authenticate; SessionError with code `dpop_key_lost` when a refresh token is
+ * bound to a key that is gone.
  */
 export function requestToken(client: OAuthClient, request: TokenEndpointRequest): Promise<TokenResponse> {
   const { clientName, telemetry } = client
@@ -31,7 +35,8 @@ export function requestToken(client: OAuthClient, request: TokenEndpointRequest)
 
 async function attempt(client: OAuthClient, request: TokenEndpointRequest): Promise<TokenResponse> {
   const { clientName, clientId, acceptsNarrowedScope, limits, telemetry } = client
-  const { grantType, parameters, scope, authentication, signal } = request
+  const { grantType, parameters, scope, authentication, jkt, signal } = request
+  assertHeld(client, request)
   const subject = `client "${clientName}"`
   const metadata = endpointsFor(client, await client.server.metadata())
   const { wire, tokenEndpoint: url } = metadata
@@ -39,6 +44,7 @@ async function attempt(client: OAuthClient, request: TokenEndpointRequest): Prom
   const { answer, refusal, accepted } = await sendAuthenticated(client, {
     subject,
     authentication,
+    jkt,
     url,
     metadata,
     signal,
@@ -55,8 +61,21 @@ async function attempt(client: OAuthClient, request: TokenEndpointRequest): Prom
     limits,
     sentAt: answer.sentAt,
     certificateThumbprint: answer.certificateThumbprint,
+    jkt,
     note: (event) => telemetry.note(event),
   })
   accepted(response.token.expiresAt)
   return response
+}
+
+/** A refresh token that is bound to a key is worth nothing without it, and is not shown to anybody with another (RFC 9449 section 5). */
+function assertHeld({ clientName, proofs }: OAuthClient, { grantType, jkt }: TokenEndpointRequest): void {
+  if (grantType !== 'refresh_token' || jkt === undefined || proofs?.holds(jkt)) return
+  throw new SessionError(
+    `client "${clientName}": expected the key that the refresh token is bound to, got a ring without it`,
+    {
+      code: 'dpop_key_lost',
+      reason: 'dpop_key_lost',
+    },
+  )
 }

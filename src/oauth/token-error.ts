@@ -1,6 +1,7 @@
 import { TokenEndpointError } from '../token/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { BackChannelAnswer } from './back-channel.ts'
+import { isProofRefusal } from './proof-of-possession.ts'
 import { presentable } from './redaction.ts'
 
 /** What is known of the request that was refused. */
@@ -17,11 +18,12 @@ export interface RefusedRequest {
 
 /** RFC 6749 section 5.2 and the codes that other grants add which ask for patience, not for change. */
 const PATIENCE: ReadonlySet<string> = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
-/** Errors that a server answers with when it finds an assertion too old or too new. */
+/** Errors that a server answers with when it finds an assertion or a proof too old or too new. */
 const DATED_REFUSALS: ReadonlySet<string> = new Set([
   'invalid_client',
   'invalid_client_attestation',
   'invalid_request',
+  'invalid_dpop_proof',
   'invalid_grant',
 ])
 /** Clocks that differ by less than this are not the reason: assertions are accepted around their time. */
@@ -72,6 +74,7 @@ function codeFor({ error, status, retryable, isSkewed }: Refusal): string {
   if (isSkewed) return 'clock_skew'
   if (status === 429 || error === 'slow_down') return 'rate_limited'
   if (retryable) return 'server_unavailable'
+  if (isProofRefusal(error)) return 'proof_refused'
   if (error === 'invalid_client' || error === 'unauthorized_client' || status === 401) return 'client_refused'
   return 'request_refused'
 }

@@ -28,13 +28,16 @@ export interface TokenExpectation {
   readonly sentAt: number
   /** Of the certificate that the token is bound to, as the connection was made with it (RFC 8705 section 3). */
   readonly certificateThumbprint?: string | undefined
+  /** Thumbprint of the key that was proved, where one was: the token has to be bound to it (RFC 9449 section 5). */
+  readonly jkt?: string | undefined
   readonly note: (event: TelemetryEvent) => void
 }
 
 /**
  * Checks a token response and makes the token.
  *
- * @throws TokenResponseError with code `token_response_invalid`, `token_type_unsupported` or `insufficient_granted_scope`.
+ * @throws TokenResponseError with code `token_response_invalid`, `token_type_unsupported`, `dpop_downgraded` or
+ * `insufficient_granted_scope`.
  */
 export async function tokenResponseFrom(
   json: Readonly<Record<string, unknown>>,
@@ -50,9 +53,10 @@ export async function tokenResponseFrom(
   return {
     token: createAccessToken({
       accessToken: wire.access_token,
-      tokenType: 'Bearer',
+      tokenType: expected.jkt === undefined ? 'Bearer' : 'DPoP',
       expiresAt: lifetimeMs === undefined ? 0 : expected.sentAt + lifetimeMs,
       scope: grantedScope(wire.scope, expected),
+      jkt: expected.jkt,
       certificateThumbprint: expected.certificateThumbprint,
     }),
     refreshToken: wire.refresh_token,
@@ -72,8 +76,9 @@ function assertTokenText(value: unknown, { clientName }: TokenExpectation): void
 async function checkWithEngine(
   json: Readonly<Record<string, unknown>>,
   { issuer, wire }: ServerMetadata,
-  { clientName, clientId }: TokenExpectation,
+  expected: TokenExpectation,
 ): Promise<oauth.TokenEndpointResponse> {
+  const { clientName, clientId } = expected
   const { access_token, token_type, scope, refresh_token, id_token } = json
   const members = {
     access_token,
@@ -95,12 +100,17 @@ async function checkWithEngine(
       code: isType ? 'token_type_unsupported' : 'token_response_invalid',
     })
   }
-  if (checked.token_type !== 'bearer') {
-    throw new TokenResponseError(`client "${clientName}": expected token_type Bearer, got ${checked.token_type}`, {
-      code: 'token_type_unsupported',
-    })
-  }
+  assertTokenType(checked.token_type, expected)
   return checked
+}
+
+/** A token that is not bound although a proof was sent is discarded (RFC 9449 section 5): anybody could use it. */
+function assertTokenType(came: string, { clientName, jkt }: TokenExpectation): void {
+  const wanted = jkt === undefined ? 'Bearer' : 'DPoP'
+  if (came === wanted.toLowerCase()) return
+  throw new TokenResponseError(`client "${clientName}": expected token_type ${wanted}, got ${came}`, {
+    code: jkt === undefined ? 'token_type_unsupported' : 'dpop_downgraded',
+  })
 }
 
 /** The scope of the token: what the server says it is, or what was asked for when it says nothing. */

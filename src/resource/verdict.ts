@@ -9,19 +9,20 @@ export interface ResponseHead {
   header(name: string): string | undefined
 }
 
-/** What a response says about the token that the request was made with. */
-export type Verdict = 'no_complaint' | 'token_refused'
+/** What a response says about the token that the request was made with, and about the proof beside it. */
+export type Verdict = 'no_complaint' | 'token_refused' | 'nonce_wanted' | 'proof_refused' | ChallengeError
 
 /** Schemes that speak of access tokens. */
 const TOKEN_SCHEMES: ReadonlySet<string> = new Set(['bearer', 'dpop'])
 
 /**
- * Judges a response: 401 refuses the token, unless it names another reason.
+ * Judges a response: 401 refuses the token, unless it names another reason. `proofAlg` is the algorithm of the proof that went along, if one
+ * did.
  *
- * @throws ChallengeError for `insufficient_scope` (RFC 6750 section 3.1) and `insufficient_user_authentication`
- * (RFC 9470 section 3): another token of the same kind would not help.
+ * A ChallengeError is given for `insufficient_scope` (RFC 6750 section 3.1) and `insufficient_user_authentication` (RFC 9470 section 3),
+ * where another token of the same kind would not help, and for a server that does not take the key's algorithm (RFC 9449 section 7.1).
  */
-export function judge(response: ResponseHead, token: AccessToken): Verdict {
+export function judge(response: ResponseHead, token: AccessToken, proofAlg?: string): Verdict {
   const { status } = response
   if (status !== 401 && status !== 403) return 'no_complaint'
   const challenges = parseChallenges(response.header('www-authenticate')).filter(({ scheme }) =>
@@ -30,12 +31,40 @@ export function judge(response: ResponseHead, token: AccessToken): Verdict {
   for (const challenge of challenges) {
     const error = challenge.parameters.get('error')
     if (error === 'insufficient_scope' || error === 'insufficient_user_authentication') {
-      throw challengeError(error, status, { challenge, token })
+      return challengeError(error, status, { challenge, token })
     }
   }
   if (status !== 401) return 'no_complaint'
+  const aboutProof = proofAlg === undefined ? undefined : judgeProof(challenges, proofAlg)
+  if (aboutProof !== undefined) return aboutProof
   const errors = challenges.map(({ parameters }) => parameters.get('error')).filter((error) => error !== undefined)
   return errors.length === 0 || errors.includes('invalid_token') ? 'token_refused' : 'no_complaint'
+}
+
+/** What a 401 says about the proof (RFC 9449 sections 7.1 and 9). A nonce that is wanted comes first: it says that all else is yet to be seen. */
+function judgeProof(challenges: readonly Challenge[], proofAlg: string): Verdict | undefined {
+  const dpop = challenges.filter(({ scheme }) => scheme === 'dpop').map(({ parameters }) => parameters)
+  const errors = dpop.map((parameters) => parameters.get('error'))
+  if (errors.includes('use_dpop_nonce')) return 'nonce_wanted'
+  const algs = dpop.map((parameters) => parameters.get('algs')).find((list) => list !== undefined)
+  if (algs !== undefined && !algs.split(' ').includes(proofAlg)) {
+    return new ChallengeError(
+      `expected the resource server to take proofs with ${proofAlg}, got a list of algorithms without it (status 401)`,
+      { code: 'dpop_alg_unsupported', status: 401 },
+    )
+  }
+  return errors.includes('invalid_dpop_proof') ? 'proof_refused' : undefined
+}
+
+/** For a server that wants a nonce and gives none, or has been given its nonce already. */
+export function nonceInVain(status: number): ChallengeError {
+  return new ChallengeError(
+    `expected the resource server to accept its own nonce, got another demand (status ${status})`,
+    {
+      code: 'use_dpop_nonce',
+      status,
+    },
+  )
 }
 
 function challengeError(

@@ -7,15 +7,17 @@ export interface Grant {
   readonly scope?: string | undefined
   readonly resource?: readonly string[] | undefined
   readonly parameters?: Readonly<Record<string, string>> | undefined
+  /** Thumbprint of the key that the token is to be bound to (RFC 9449 section 5). */
+  readonly jkt?: string | undefined
 }
 
 /** A source that asks the token endpoint every time (RFC 6749 section 3.2). */
 export function grantSource(client: OAuthClient, grant: Grant, authentication: ClientAuthentication): TokenSource {
-  const { grantType, scope } = grant
+  const { grantType, scope, jkt } = grant
   return {
     async getToken({ signal = new AbortController().signal } = {}) {
       const parameters = wireParameters(grant)
-      return (await requestToken(client, { grantType, parameters, scope, authentication, signal })).token
+      return (await requestToken(client, { grantType, parameters, scope, jkt, authentication, signal })).token
     },
   }
 }

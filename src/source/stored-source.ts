@@ -11,17 +11,20 @@ export interface StoredSourceOptions {
   readonly epoch?: (() => number) | undefined
   /** Names the entry; asked when it is first needed. */
   readonly key: () => Promise<string>
-  /** Of the certificate that tokens have to be bound to, where there is one; it may change while a token is on its way. */
-  readonly boundTo?: (() => string | undefined) | undefined
+  /** What tokens have to be bound to, where they have to be; it may change while a token is on its way. */
+  readonly boundTo?: (() => TokenBinding) | undefined
 }
+
+/** What a token is bound to. */
+export type TokenBinding = Pick<AccessToken, 'jkt' | 'certificateThumbprint'>
 
 /**
  * Looks into a shared store before it asks another source, and puts there what that gave. A token that is named as rejected
  * is passed over, so that a newer one of another process is found instead.
  */
 export function storedSource(inner: TokenSource, options: StoredSourceOptions): TokenSource {
-  const { store, clock, key, epoch = () => 0, boundTo = () => undefined } = options
-  const isOurs = (token: AccessToken): boolean => token.certificateThumbprint === boundTo()
+  const { store, clock, key, epoch = () => 0, boundTo = () => ({}) } = options
+  const isOurs = (token: AccessToken): boolean => isBoundAlike(token, boundTo())
   return {
     async getToken(ask = {}) {
       const name = await key()
@@ -37,6 +40,10 @@ export function storedSource(inner: TokenSource, options: StoredSourceOptions): 
       return token
     },
   }
+}
+
+function isBoundAlike(a: TokenBinding, b: TokenBinding): boolean {
+  return a.jkt === b.jkt && a.certificateThumbprint === b.certificateThumbprint
 }
 
 function isRejected(token: AccessToken, rejected: AccessToken | undefined): boolean {

@@ -25,12 +25,13 @@ export function parseStoredToken(text: unknown, now: number): AccessToken | unde
   const members = Object(value) as Record<string, unknown>
   const { version, accessToken, tokenType, storedAt, expiresAt, scope, jkt, certificateThumbprint } = members
   if (version !== VERSION || !isTokenText(accessToken)) return undefined
-  // A token that is bound to a key needs that key, which no store holds.
-  if (tokenType !== 'Bearer' || jkt !== undefined) return undefined
-  if (!isTextOrAbsent(scope) || !isTextOrAbsent(certificateThumbprint)) return undefined
+  // A token is bound to a key or it is not (RFC 9449 section 7); what is neither was not written here.
+  const boundType = jkt === undefined ? 'Bearer' : 'DPoP'
+  if (tokenType !== boundType) return undefined
+  if (!isTextOrAbsent(scope) || !isTextOrAbsent(jkt) || !isTextOrAbsent(certificateThumbprint)) return undefined
   const dies = deathOf({ storedAt, expiresAt }, now)
   if (dies === undefined) return undefined
-  return createAccessToken({ accessToken, tokenType, expiresAt: dies, scope, certificateThumbprint })
+  return createAccessToken({ accessToken, tokenType: boundType, expiresAt: dies, scope, jkt, certificateThumbprint })
 }
 
 function isTextOrAbsent(value: unknown): value is string | undefined {

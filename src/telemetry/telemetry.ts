@@ -2,7 +2,7 @@
 export type Operation =
   | { readonly name: 'token.get'; readonly client: string }
   | { readonly name: 'token.request'; readonly client: string; readonly grantType: string }
-  | { readonly name: 'resource.retry'; readonly reason: 'invalid_token' }
+  | { readonly name: 'resource.retry'; readonly reason: 'invalid_token' | 'use_dpop_nonce' | 'invalid_dpop_proof' }
 
 /** What became of an operation; filled in while it runs. */
 export interface Outcome {
@@ -20,6 +20,8 @@ export type TelemetryEvent =
   | { readonly name: 'scope_changed'; readonly client: string }
   /** The server refused the client, which proves itself once more: with another key, another time or another challenge. */
   | { readonly name: 'authentication_retried'; readonly client: string; readonly error: string }
+  /** The server refused a DPoP proof, and gets another one: with its nonce, or dated by its clock. */
+  | { readonly name: 'proof_retried'; readonly client: string; readonly error: string }
   /** The server's clock is so far ahead of this machine's, in milliseconds, and assertions were refused for it. */
   | { readonly name: 'clock_skew'; readonly client: string; readonly skewMs: number }
   /** The client's certificate expires soon, or has expired; told once a day. */

@@ -224,7 +224,8 @@ async function internals() {
   const service = await vi.importActual<typeof import('../../src/client/assertion-service.ts')>(
     '../../src/client/assertion-service.ts',
   )
-  const { systemClock } = await vi.importActual<typeof import('../../src/util/index.ts')>('../../src/util/index.ts')
+  const { systemClock, createServerTime } =
+    await vi.importActual<typeof import('../../src/util/index.ts')>('../../src/util/index.ts')
   const { noTelemetry } =
     await vi.importActual<typeof import('../../src/telemetry/index.ts')>('../../src/telemetry/index.ts')
   const oauthClientFor = (issuer: string): import('../../src/oauth/index.ts').OAuthClient => {
@@ -236,7 +237,7 @@ async function internals() {
       server: oauth.discoveredServer(issuer, { channel, clock }),
       channel,
       clock,
-      serverTime: oauth.createServerTime(),
+      serverTime: createServerTime(),
       telemetry: noTelemetry,
       limits: oauth.LIFETIME_LIMITS,
       acceptsNarrowedScope: true,

@@ -1,16 +1,17 @@
-import type { Clock } from '../util/index.ts'
+import type { Clock } from './clock.ts'
 
-/** What is known of an authorization server's clock. */
+/** What is known of a server's clock. */
 export interface ServerTime {
   /** How far it is ahead of this machine's, in milliseconds; 0 as long as nothing speaks against this machine's clock. */
   readonly offsetMs: number
-  /** Takes note of an answer that accepted an assertion which was dated with an offset. */
+  /** Takes note of an answer that accepted something which was dated with an offset. */
   accepted(answer: TimedAnswer, datedWithMs: number): void
 }
 
 /** An answer, and between which two looks at this machine's wall clock it was made. */
 export interface TimedAnswer {
-  readonly headers: Headers
+  /** The header `Date`. */
+  readonly date: string | undefined
   readonly sentWallTime: number
   readonly receivedWallTime: number
 }
@@ -21,9 +22,8 @@ const SKEW_MS = 2000
 const RESOLUTION_MS = 999
 
 /**
- * Follows a server's clock once an assertion that was dated by it has been accepted where one dated by this machine's clock was not. Until
- * then `Date` changes nothing for the next request: a header that is wrong, from a cache or a proxy, must not spoil assertions that are
- * right.
+ * Follows a server's clock once something that was dated by it has been accepted where what this machine's clock dated was not. Until then
+ * `Date` changes nothing for the next request: a header that is wrong, from a cache or a proxy, must not spoil dates that are right.
  */
 export function createServerTime(): ServerTime {
   let offsetMs = 0
@@ -38,15 +38,15 @@ export function createServerTime(): ServerTime {
   }
 }
 
-/** The offset of the server's clock where that is another one than dated the assertion which it refused. */
+/** The offset of the server's clock where that is another one than dated what it refused. */
 export function redated(answer: TimedAnswer, datedWithMs: number): number | undefined {
   const skewMs = skewOf(answer)
   return skewMs !== undefined && Math.abs(skewMs - datedWithMs) >= SKEW_MS ? skewMs : undefined
 }
 
 /** How far the server's clock is ahead of this machine's, in milliseconds, by the `Date` of one answer. */
-export function skewOf({ headers, sentWallTime, receivedWallTime }: TimedAnswer): number | undefined {
-  const date = Date.parse(headers.get('date') ?? '')
+export function skewOf({ date: text, sentWallTime, receivedWallTime }: TimedAnswer): number | undefined {
+  const date = Date.parse(text ?? '')
   if (Number.isNaN(date)) return undefined
   const least = date - receivedWallTime
   const most = date + RESOLUTION_MS - sentWallTime

@@ -1,0 +1,33 @@
+import { parseStoredToken } from '../source/index.ts'
+import type { TokenStore } from '../store/index.ts'
+import type { AccessToken } from '../token/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { ClientDefinition } from './client-definition.ts'
+import type { ClientDPoP } from './client-dpop.ts'
+import { storeKey } from './effective-request.ts'
+
+/** The tokens of one client in the shared store. */
+export interface StoredTokens {
+  readonly store: TokenStore
+  readonly definition: ClientDefinition
+  readonly dpop: ClientDPoP | undefined
+  readonly clock: Clock
+}
+
+/** Deletes a token from the store, and gives what was found there where the memory of this process had none. */
+export async function deleteStored(
+  { store, definition, dpop, clock }: StoredTokens,
+  shape: string,
+  held: AccessToken | undefined,
+): Promise<AccessToken | undefined> {
+  // By the key that the token was bound to, and by the one that others may have bound theirs to since.
+  const keys = dpop === undefined ? [undefined] : [held?.jkt, (await dpop.keys.current()).jkt]
+  const names = keys.filter((jkt, at) => keys.indexOf(jkt) === at && (jkt !== undefined || dpop === undefined))
+  let found = held
+  for (const jkt of names) {
+    const name = await storeKey(definition, shape, jkt)
+    found ??= parseStoredToken(await store.get(name), clock.now())
+    await store.delete(name)
+  }
+  return found
+}
