@@ -100,9 +100,14 @@ class TokenAttempt implements Attempt {
     if (verdict === 'token_refused' && budget.mayRenew)
       return this.#observed('invalid_token', () => this.#withAnother())
     if (!isProofRefused || remedy === undefined) return undefined
-    const another = this.#provedAgain(remedy)
-    if (another === undefined && verdict === 'nonce_wanted') throw nonceInVain(response.status)
-    return another && this.#observed(verdict === 'nonce_wanted' ? 'use_dpop_nonce' : 'invalid_dpop_proof', another)
+    if (verdict === 'proof_refused') {
+      const another = this.#provedAgain(remedy)
+      return another && this.#observed('invalid_dpop_proof', another)
+    }
+    // Another time is no answer to a demand for a nonce.
+    const another = this.#provedAgain({ ...remedy, redatedMs: undefined })
+    if (another === undefined) throw nonceInVain(response.status)
+    return this.#observed('use_dpop_nonce', another)
   }
 
   /** The same request with the same token, where another proof has a chance. */

@@ -1,4 +1,11 @@
-import { createNonces, createProver, type DPoPKeyRing, type NonceStore, proofKeysOf } from '../dpop/index.ts'
+import {
+  createNonces,
+  createProver,
+  type DPoPKeyRing,
+  type NonceStore,
+  type ProofKeys,
+  proofKeysOf,
+} from '../dpop/index.ts'
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
@@ -26,7 +33,24 @@ export function authorizerFrom(
   options: AuthorizerFromOptions = {},
 ): RequestAuthorizer {
   const { dpop, nonceStore: store, clock = systemClock, telemetry = noTelemetry } = options
-  const prover = dpop && createProver(proofKeysOf(dpop), createNonces({ store, clock, telemetry }))
   const rules = destinationRules(destination, 'authorizerFrom')
-  return createAuthorizer({ sourceFor: () => source, rules, prover, clock, telemetry })
+  if (dpop === undefined) return createAuthorizer({ sourceFor: () => source, rules, clock, telemetry })
+  const keys = proofKeysOf(dpop)
+  const prover = createProver(keys, createNonces({ store, clock, telemetry }))
+  const keyed = keyedSource(source, keys)
+  return createAuthorizer({ sourceFor: () => keyed, rules, prover, clock, telemetry })
+}
+
+/** Tells the ring which of its keys there are tokens of: it makes keys ready, and keeps them, for those. */
+function keyedSource(source: TokenSource, keys: ProofKeys): TokenSource {
+  return {
+    async getToken(options) {
+      const token = await source.getToken(options)
+      const { jkt, expiresAt } = token
+      if (jkt === undefined) return token
+      if (keys.keyOf(jkt) === undefined) await keys.current()
+      keys.obtained(jkt, expiresAt)
+      return token
+    },
+  }
 }
