@@ -94,7 +94,7 @@ class TokenAttempt implements Attempt {
 
   next(response: ResponseHead): (() => Promise<Attempt | undefined>) | undefined {
     const { token, budget } = this.#state
-    const verdict = judge(response, token, this.#proof?.alg)
+    const verdict = judge(response, token, this.#proof)
     const isProofRefused = verdict === 'nonce_wanted' || verdict === 'proof_refused'
     const remedy = this.#proof?.answered(response, isProofRefused)
     if (verdict instanceof ChallengeError) throw verdict
