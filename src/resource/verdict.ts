@@ -64,7 +64,7 @@ function judgeProof(challenges: readonly Challenge[], proofAlg: string): Verdict
 /** For a server that wants a nonce and gives none, or has been given its nonce already. */
 export function nonceInVain(status: number): ChallengeError {
   return new ChallengeError(
-    `expected the resource server to accept its own nonce, got another demand (status ${status})`,
+    `expected one demand for a nonce, with the nonce, got another demand or none with it (status ${status})`,
     {
       code: 'use_dpop_nonce',
       status,
