@@ -12,8 +12,9 @@ export interface Nonces {
   /** What this process knows, without asking anybody. */
   known(key: NonceKey): string | undefined
   /**
-   * Takes note of a response's `DPoP-Nonce` header; `isDemanded` when the response refused a proof for want of it. A nonce that was
-   * replaced already does not come back by an answer that is late, only when it is demanded. Never throws.
+   * Takes note of a response's `DPoP-Nonce` header; `isDemanded` when the response refused a proof with the nonce that is known now,
+   * for want of this one. A nonce that was replaced already does not come back by an answer that is late, only when it is demanded.
+   * Never throws.
    */
   learn(key: NonceKey, header: string | undefined, isDemanded: boolean): void
 }
