@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { type ClientMetadata, type Configuration, errors, type JWK, Provider } from 'oidc-provider'
 import { listenOnLoopback } from './loopback.ts'
@@ -12,6 +12,8 @@ export interface AuthorizationServerOptions {
   readonly resources: Readonly<Record<string, ProtectedResource>>
   /** Whether client assertions must be addressed to the issuer, as one string, and to nothing else. Default: true. */
   readonly strictAudience?: boolean
+  /** Whether proofs need a nonce of the server, which changes every minute (RFC 9449 section 8). Default: false. */
+  readonly requireDPoPNonce?: boolean
   /** Further settings of the provider, for what machine clients do not need. */
   readonly settings?: Configuration
 }
@@ -68,7 +70,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 }
 
 function createProvider(issuer: string, options: AuthorizationServerOptions, assertions: SeenAssertion[]): Provider {
-  const { clients, resources, strictAudience = true, settings = {} } = options
+  const { clients, resources, strictAudience = true, requireDPoPNonce = false, settings = {} } = options
   const scopes = Object.values(resources).flatMap(({ scope }) => scope.split(' '))
   return new Provider(issuer, {
     adapter: memoryAdapter(),
@@ -83,7 +85,10 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
     ttl: { ClientCredentials: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600 },
     cookies: { keys: ['not used by machine clients'] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
-    enabledJWA: { clientAuthSigningAlgValues: [...JWT_ALGS, ...HMAC_ALGS] },
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...JWT_ALGS, ...HMAC_ALGS],
+      dPoPSigningAlgValues: [...JWT_ALGS, 'Ed25519'],
+    },
     // The successor of RFC 7523 asks for the issuer, as one string; the provider by itself takes endpoints as well.
     assertJwtClientAuthClaimsAndHeader(_context, claims, header) {
       assertions.push({ header, claims })
@@ -95,6 +100,11 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       revocation: { enabled: true, allowedPolicy: () => true },
+      dPoP: {
+        enabled: true,
+        requireNonce: () => requireDPoPNonce,
+        ...(requireDPoPNonce && { nonceSecret: randomBytes(32) }),
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => Object.keys(resources)[0] ?? '',
