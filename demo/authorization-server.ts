@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { type ClientMetadata, type Configuration, errors, type JWK, Provider } from 'oidc-provider'
+import { type CodeRequest, issueCode } from './issue-code.ts'
 import { listenOnLoopback } from './loopback.ts'
 import { memoryAdapter } from './memory-adapter.ts'
 import { type SeenAssertion, type SeenTokenRequest, seenTokenRequest } from './token-request-log.ts'
@@ -35,6 +36,8 @@ export interface AuthorizationServer extends AsyncDisposable {
   readonly tokenRequests: readonly SeenTokenRequest[]
   /** Of all endpoints, as far as they were genuine. */
   readonly assertions: readonly SeenAssertion[]
+  /** Issues an authorization code without a browser, for a client with the grant types `authorization_code` and `refresh_token`. */
+  issueCode(request: CodeRequest): Promise<string>
   /** Refuses connections until `resume`. */
   pause(): Promise<void>
   resume(): Promise<void>
@@ -62,6 +65,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     issuer,
     tokenRequests,
     assertions,
+    issueCode: (request) => issueCode(provider, options.resources[request.resource]?.scope ?? '', request),
     pause: shut,
     resume: reopen,
     close: shut,
@@ -80,9 +84,16 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
       grant_types: ['client_credentials'],
       ...client,
     })),
-    scopes: [...new Set(scopes)],
+    scopes: [...new Set(['openid', 'offline_access', ...scopes])],
+    findAccount: (_context, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
     jwks: { keys: signingKeys() },
-    ttl: { ClientCredentials: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600 },
+    ttl: {
+      ClientCredentials: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600,
+      AccessToken: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600,
+      Grant: 3600,
+      IdToken: 600,
+      RefreshToken: 3600,
+    },
     cookies: { keys: ['not used by machine clients'] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
     enabledJWA: {

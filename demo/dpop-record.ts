@@ -75,16 +75,16 @@ export function createUsedProofs({ lifetimeMs, max }: { lifetimeMs: number; max:
   const usedAt = new Map<string, number>()
   return {
     use({ jti, htu }, at) {
-      // A Map keeps the order of insertion: the oldest are in front.
-      for (const [key, then] of usedAt) {
-        if (at - then <= lifetimeMs && usedAt.size < max) break
-        usedAt.delete(key)
-      }
       // A hash, because a client may choose a jti of any length.
       const key = createHash('sha256')
         .update(JSON.stringify([jti, htu]))
         .digest('base64url')
       if (usedAt.has(key)) return false
+      // A Map keeps the order of insertion: the oldest are in front.
+      for (const [oldest, then] of usedAt) {
+        if (at - then <= lifetimeMs && usedAt.size < max) break
+        usedAt.delete(oldest)
+      }
       usedAt.set(key, at)
       return true
     },
