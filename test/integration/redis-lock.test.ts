@@ -1,0 +1,255 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { WithLock } from 'evertoken'
+import { type RedisLockOptions, redisLock } from 'evertoken/stores/redis'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { rejection } from '../support/fixtures.ts'
+import { root } from '../support/manifest.ts'
+import { type Connection, clientLibraries, hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
+import { itKeepsTheLockContract } from '../support/with-lock-contract.ts'
+
+const isMissing = !hasRedis && process.env.CI === undefined
+const title = isMissing ? 'redisLock (skipped: redis-server is not installed, see test/setup.sh)' : 'redisLock'
+
+/** Long enough for a loaded machine to renew in time, short enough to outwait. */
+const LEASE_MS = 900
+const DEADLINE_MS = 250
+
+describe.skipIf(isMissing)(title, () => {
+  let redis: RedisServer
+  const connections: Connection[] = []
+  const children: ChildProcess[] = []
+  beforeAll(async () => {
+    redis = await startRedis()
+  })
+  beforeEach(() => redis.command('FLUSHALL'))
+  afterEach(async () => {
+    redis.resume()
+    for (const child of children.splice(0)) child.kill('SIGKILL')
+    for (const connection of connections.splice(0)) await connection.close()
+  })
+  afterAll(() => redis?.stop())
+
+  describe.each(clientLibraries)('with $name', ({ connect }) => {
+    async function createLock(options?: RedisLockOptions): Promise<WithLock> {
+      const connection = await connect(redis.port)
+      connections.push(connection)
+      return redisLock(connection.client, options)
+    }
+
+    itKeepsTheLockContract(async () => ({ locks: [await createLock(), await createLock()] }))
+
+    it('F7.08 names its key by a hash, apart from the keys of data, and leaves nothing behind', async () => {
+      const lock = await createLock({ prefix: 'app:' })
+      const keys = await lock('tenant|user@example', () => redis.command('KEYS', '*'))
+      expect(keys).toEqual([expect.stringMatching(/^app:lock:[\w-]{43}$/)])
+      expect(await redis.command('KEYS', '*')).toEqual([])
+    })
+
+    it('F7.07 keeps a lock for as long as the task runs, however short the lease', async () => {
+      const [holder, waiter] = [await createLock({ leaseMs: LEASE_MS }), await createLock({ waitMs: LEASE_MS * 2 })]
+      let losses = 0
+      const task = async (): Promise<unknown> => rejection(waiter('name', async () => 'taken'))
+      const refused = await holder('name', task, { onLost: () => losses++ })
+      expect(refused).toMatchObject({ name: 'StoreError', code: 'lock_timeout' })
+      expect(losses).toBe(0)
+      expect(await waiter('name', async () => 'free')).toBe('free')
+    })
+
+    it('F7.03 tells of a lock that Redis has lost while the task runs; the task goes on', async () => {
+      const lock = await createLock({ leaseMs: LEASE_MS })
+      const task = async (lost: Promise<void>): Promise<string> => {
+        await redis.command('FLUSHALL')
+        await lost
+        return 'finished'
+      }
+      expect(await withLoss(lock, task)).toEqual({ result: 'finished', losses: 1 })
+    })
+
+    it('F7.03 tells at the end of a task of a lock that was lost in its last moments', async () => {
+      const lock = await createLock()
+      const task = async (): Promise<unknown> => redis.command('FLUSHALL')
+      expect(await withLoss(lock, task)).toEqual({ result: 'OK', losses: 1 })
+    })
+
+    it('F7.04 never releases the lock of somebody else', async () => {
+      const [one, other] = [await createLock(), await createLock()]
+      const locked = await one('name', async () => {
+        await redis.command('FLUSHALL')
+        let finish = (): void => {}
+        const finished = new Promise<void>((resolve) => {
+          finish = resolve
+        })
+        const held = new Promise<{ running: Promise<void> }>((resolve) => {
+          const running = other('name', async () => {
+            resolve({ running })
+            await finished
+          })
+        })
+        return { ...(await held), finish }
+      })
+      expect(await redis.command('DBSIZE')).toBe(1)
+      locked.finish()
+      await locked.running
+      expect(await redis.command('DBSIZE')).toBe(0)
+    })
+
+    it('F7.05 says within its deadline that Redis does not answer, to all who wait at once', async () => {
+      const lock = await createLock()
+      redis.pause()
+      const startedAt = performance.now()
+      const waiters = Array.from({ length: 100 }, () => rejection(lock('name', async () => 'taken')))
+      const errors = await Promise.all(waiters)
+      expect(performance.now() - startedAt).toBeLessThan(DEADLINE_MS * 3)
+      for (const error of errors) expect(error).toMatchObject({ name: 'StoreError', code: 'lock_unavailable' })
+      expect(new Set(errors).size).toBe(100)
+      // What is known to be down is not waited for again.
+      const next = performance.now()
+      await rejection(lock('another name', async () => 'taken'))
+      expect(performance.now() - next).toBeLessThan(DEADLINE_MS)
+    })
+
+    it('F7.05 gives back a lock that Redis hands out too late', async () => {
+      const lock = await createLock()
+      redis.pause()
+      await rejection(lock('name', async () => 'taken'))
+      redis.resume()
+      await expect.poll(() => calls(redis, 'eval'), { timeout: 5000 }).toBeGreaterThanOrEqual(2)
+      await expect.poll(() => redis.command('DBSIZE'), { timeout: 5000 }).toBe(0)
+    })
+
+    it('F7.05 gives the result of a task although Redis is gone by then, and works again when it is back', async () => {
+      const lock = await createLock()
+      expect(await lock('name', () => redis.kill().then(() => 'result'))).toBe('result')
+      expect(await rejection(lock('name', async () => 'taken'))).toMatchObject({ code: 'lock_unavailable' })
+      await redis.start()
+      const again = (): Promise<string> => lock('name', async () => 'again').catch((error) => error.code)
+      await expect.poll(again, { timeout: 10_000 }).toBe('again')
+    })
+
+    it('F7.05 tells of a lease that ran out because Redis did not answer', async () => {
+      const lock = await createLock({ leaseMs: LEASE_MS })
+      const task = async (lost: Promise<void>): Promise<string> => {
+        redis.pause()
+        await lost
+        return 'finished'
+      }
+      expect(await withLoss(lock, task)).toEqual({ result: 'finished', losses: 1 })
+    })
+
+    it('F7.06 lets 1,000 tasks of one process wait with one look at a time', async () => {
+      const [holder, lock] = [await createLock(), await createLock({ waitMs: 60_000 })]
+      let waiting: Promise<string>[] = []
+      const watched = await holder('name', async () => {
+        waiting = Array.from({ length: 1000 }, () => lock('name', async () => 'had a turn'))
+        return looks(redis, 8)
+      })
+      // One waiter looks: a first look at once, then 20 a second at most.
+      expect(watched.count).toBeLessThanOrEqual(1 + watched.seconds * 20)
+      expect(new Set(await Promise.all(waiting))).toEqual(new Set(['had a turn']))
+    })
+
+    it('F7.06 lets 40 processes wait with at most 20 commands a second each', async () => {
+      const holder = await createLock()
+      const waiters = await Promise.all(Array.from({ length: 40 }, () => createLock()))
+      const leaving = waiters.map(() => new AbortController())
+      let waiting: Promise<Error>[] = []
+      const watched = await holder('name', async () => {
+        waiting = waiters.map((lock, at) => rejection(lock('name', async () => {}, { signal: leaving[at]?.signal })))
+        return looks(redis, 40 * 8)
+      })
+      for (const controller of leaving) controller.abort(new Error('enough'))
+      await Promise.all(waiting)
+      expect(watched.count).toBeLessThanOrEqual(40 * (1 + watched.seconds * 20))
+    })
+
+    it('F7.01 goes to the next one when its holder is killed, after the lease', async () => {
+      const holder = await hold(children, redis, LEASE_MS * 2)
+      const lock = await createLock({ leaseMs: LEASE_MS * 2 })
+      const startedAt = performance.now()
+      holder.child.kill('SIGKILL')
+      expect(await lock('name', async () => 'next')).toBe('next')
+      expect(performance.now() - startedAt).toBeLessThan(LEASE_MS * 2 + 1000)
+    })
+
+    it('F7.02 tells a holder that was stopped for longer than its lease, and lets it release nothing', async () => {
+      const holder = await hold(children, redis, LEASE_MS)
+      const lock = await createLock()
+      holder.child.kill('SIGSTOP')
+      const seen = await lock('name', async () => {
+        holder.child.kill('SIGCONT')
+        const lost = await holder.next()
+        holder.child.stdin?.end('finish')
+        return [lost, await holder.next(), await redis.command('DBSIZE')]
+      })
+      expect(seen).toEqual(['lost', 'done', 1])
+    })
+  })
+
+  it.each<{ name: string; options: object; code: string; message: string }>([
+    { name: 'a lease of nothing', options: { leaseMs: 0 }, code: 'option_invalid', message: 'leaseMs' },
+    { name: 'a lease without end', options: { leaseMs: Infinity }, code: 'option_invalid', message: 'leaseMs' },
+    { name: 'a lease shorter than a renewal', options: { leaseMs: 500 }, code: 'option_invalid', message: 'leaseMs' },
+    { name: 'a deadline that is a text', options: { deadlineMs: '1' }, code: 'option_invalid', message: 'deadlineMs' },
+    { name: 'a wait below zero', options: { waitMs: -1 }, code: 'option_invalid', message: 'waitMs' },
+    { name: 'a prefix that is none', options: { prefix: 7 }, code: 'option_invalid', message: 'prefix' },
+    { name: 'an option that does not exist', options: { ttl: 7 }, code: 'option_unknown', message: '"ttl"' },
+  ])('refuses $name', ({ options, code, message }) => {
+    const create = (): WithLock => redisLock({ call: async () => 1 }, options)
+    expect(create).toThrow(expect.objectContaining({ name: 'ConfigurationError', code }))
+    expect(create).toThrow(message)
+  })
+})
+
+/** Runs a task that can wait for the news of a loss, and counts that news. */
+async function withLoss<T>(lock: WithLock, task: (lost: Promise<void>) => Promise<T>): Promise<unknown> {
+  let losses = 0
+  let tell = (): void => {}
+  const lost = new Promise<void>((resolve) => {
+    tell = resolve
+  })
+  const onLost = (): void => {
+    losses++
+    tell()
+  }
+  return { result: await lock('name', () => task(lost), { onLost }), losses }
+}
+
+async function calls(redis: RedisServer, command: string): Promise<number> {
+  const stats = String(await redis.command('INFO', 'commandstats'))
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
+}
+
+/** Waits for so many looks at a lock, and tells how many there were in what time. */
+async function looks(
+  redis: RedisServer,
+  atLeast: number,
+): Promise<{ readonly count: number; readonly seconds: number }> {
+  await redis.command('CONFIG', 'RESETSTAT')
+  const startedAt = performance.now()
+  await expect.poll(() => calls(redis, 'eval'), { interval: 20, timeout: 20_000 }).toBeGreaterThanOrEqual(atLeast)
+  const count = await calls(redis, 'eval')
+  return { count, seconds: (performance.now() - startedAt) / 1000 }
+}
+
+interface Holder {
+  readonly child: ChildProcess
+  /** The next thing that it says. */
+  next(): Promise<string>
+}
+
+/** A process that holds the lock. */
+async function hold(children: ChildProcess[], { port }: RedisServer, leaseMs: number): Promise<Holder> {
+  const args = ['test/support/programs/lock-holder.mjs', String(port), 'name', String(leaseMs)]
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] })
+  children.push(child)
+  const lines: string[] = []
+  const reader = createInterface(child.stdout).on('line', (line) => lines.push(line))
+  const next = async (): Promise<string> => {
+    if (lines.length === 0) await once(reader, 'line')
+    return lines.shift() ?? ''
+  }
+  expect(await next()).toBe('held')
+  return { child, next }
+}
