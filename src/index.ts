@@ -65,7 +65,7 @@ export {
   type RenewalWindows,
   staticSource,
 } from './source/index.ts'
-export { type MemoryStoreOptions, memoryStore, type TokenStore } from './store/index.ts'
+export { type MemoryStoreOptions, memoryStore, prefixedStore, type TokenStore } from './store/index.ts'
 export type { Operation, Outcome, Telemetry, TelemetryEvent } from './telemetry/index.ts'
 export {
   type AccessToken,
