@@ -1,7 +1,6 @@
-import { ConfigurationError } from '../token/index.ts'
+import { optionInvalid } from '../token/index.ts'
 import { describe } from '../util/index.ts'
-import { assertStore } from './assert-store.ts'
-import type { TokenStore } from './token-store.ts'
+import { assertStore, type TokenStore } from './token-store.ts'
 
 /**
  * A part of a store: every key begins with the prefix there. Put it around an `encryptedStore`, not inside, so that the
@@ -12,9 +11,7 @@ import type { TokenStore } from './token-store.ts'
 export function prefixedStore(store: TokenStore, prefix: string): TokenStore {
   assertStore('prefixedStore', store)
   if (typeof prefix !== 'string' || prefix === '') {
-    throw new ConfigurationError(`prefixedStore: expected prefix to be a text, got ${describe(prefix)}`, {
-      code: 'option_invalid',
-    })
+    throw optionInvalid('prefixedStore', `prefix to be a text, got ${describe(prefix)}`)
   }
   return {
     get: (key, options) => store.get(prefix + key, options),
