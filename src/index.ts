@@ -70,6 +70,7 @@ export {
   localLock,
   type MemoryStoreOptions,
   memoryStore,
+  prefixedStore,
   type TokenStore,
   type WithLock,
   type WithLockOptions,

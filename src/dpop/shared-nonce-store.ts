@@ -1,5 +1,5 @@
 import type { TokenStore } from '../store/index.ts'
-import { ConfigurationError } from '../token/index.ts'
+import { assertMethods, assertOptions, optionInvalid } from '../token/index.ts'
 import { type Clock, canonicalText, describe, sha256, systemClock } from '../util/index.ts'
 import type { NonceKey, NonceStore } from './nonce-store.ts'
 
@@ -13,6 +13,7 @@ export interface SharedNonceStoreOptions {
   readonly clock?: Clock | undefined
 }
 
+const SUBJECT = 'sharedNonceStore'
 /**
  * Servers give nonces that are good for minutes. One that is older is refused, and costs what having none costs: one more round trip.
  */
@@ -25,8 +26,8 @@ const LIFETIME_MS = 5 * 60_000
  * @throws ConfigurationError with code `option_invalid` or `option_unknown`.
  */
 export function sharedNonceStore(store: TokenStore, options: SharedNonceStoreOptions = {}): NonceStore {
-  assertStore(store)
-  assertOptions(options)
+  assertMethods(SUBJECT, { option: 'store', value: store }, ['get', 'set'])
+  assertSharedOptions(options)
   const { lifetimeMs = LIFETIME_MS, prefix = 'dpop-nonce:', clock = systemClock } = options
 
   async function entryOf({ role, origin, jkt }: NonceKey): Promise<string> {
@@ -39,32 +40,15 @@ export function sharedNonceStore(store: TokenStore, options: SharedNonceStoreOpt
   }
 }
 
-function assertStore(store: unknown): void {
-  for (const method of ['get', 'set']) {
-    if (typeof Object(store)[method] !== 'function') throw optionInvalid(`a store with a method "${method}"`, store)
-  }
-}
-
-function assertOptions(options: unknown): void {
-  if (typeof options !== 'object' || options === null) throw optionInvalid('options to be an object', options)
-  const { lifetimeMs, prefix, clock, ...others } = options as Readonly<Record<string, unknown>>
-  for (const name of Object.keys(others)) {
-    throw new ConfigurationError(`sharedNonceStore: expected options out of lifetimeMs, prefix, clock, got "${name}"`, {
-      code: 'option_unknown',
-    })
-  }
+function assertSharedOptions(options: unknown): void {
+  assertOptions(SUBJECT, options, ['lifetimeMs', 'prefix', 'clock'])
+  const { lifetimeMs, prefix, clock } = options
   const isLength = typeof lifetimeMs === 'number' && lifetimeMs > 0 && Number.isFinite(lifetimeMs)
   if (lifetimeMs !== undefined && !isLength) {
-    throw optionInvalid('lifetimeMs to be milliseconds above zero', lifetimeMs)
+    throw optionInvalid(SUBJECT, `lifetimeMs to be milliseconds above zero, got ${describe(lifetimeMs)}`)
   }
-  if (prefix !== undefined && typeof prefix !== 'string') throw optionInvalid('prefix to be a string', prefix)
-  if (clock !== undefined && typeof Object(clock).now !== 'function') {
-    throw optionInvalid('clock to have a method "now"', clock)
+  if (prefix !== undefined && typeof prefix !== 'string') {
+    throw optionInvalid(SUBJECT, `prefix to be a string, got ${describe(prefix)}`)
   }
-}
-
-function optionInvalid(expected: string, came: unknown): ConfigurationError {
-  return new ConfigurationError(`sharedNonceStore: expected ${expected}, got ${describe(came)}`, {
-    code: 'option_invalid',
-  })
+  if (clock !== undefined) assertMethods(SUBJECT, { option: 'clock', value: clock }, ['now'])
 }

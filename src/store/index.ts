@@ -1,6 +1,7 @@
 export type { Invalidations } from './invalidations.ts'
 export { localLock } from './local-lock.ts'
 export { type MemoryStoreOptions, memoryStore } from './memory-store.ts'
-export type { TokenStore } from './token-store.ts'
+export { prefixedStore } from './prefixed-store.ts'
+export { assertStore, type TokenStore } from './token-store.ts'
 export { type TolerantStoreOptions, tolerantStore, tolerate } from './tolerant-store.ts'
 export type { WithLock, WithLockOptions } from './with-lock.ts'

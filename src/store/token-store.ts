@@ -1,3 +1,4 @@
+import { assertMethods } from '../token/index.ts'
 import type { Awaitable } from '../util/index.ts'
 
 /** The port for every shared cache. Values are opaque strings, so that prefix, encryption and tolerance are wrappers. */
@@ -8,4 +9,13 @@ export interface TokenStore {
   set(key: string, value: string, expiresAt: number): Awaitable<void>
   /** Forgets a value, if there is one. */
   delete(key: string): Awaitable<void>
+}
+
+/**
+ * Refuses what is no store, where it is handed in.
+ *
+ * @throws ConfigurationError with code `option_invalid`.
+ */
+export function assertStore(subject: string, store: unknown): void {
+  assertMethods(subject, { option: 'store', value: store }, ['get', 'set', 'delete'])
 }

@@ -25,5 +25,6 @@ export {
   TransportError,
   type TransportErrorDetails,
 } from './errors.ts'
+export { assertCount, assertMethods, assertOptions, optionInvalid } from './options.ts'
 export type { ClientAssertion, TokenRequest } from './token-request.ts'
 export type { GetTokenOptions, TokenSource } from './token-source.ts'

@@ -157,7 +157,7 @@ describe.skipIf(isMissing)(title, () => {
       code: 'option_invalid',
       message: 'got an object',
     },
-    { name: 'no options', args: [client()], code: 'option_invalid', message: 'options, got undefined' },
+    { name: 'no options', args: [client()], code: 'option_invalid', message: 'an object, got undefined' },
     { name: 'neither encryption nor plaintext', args: [client(), {}], code: 'option_invalid', message: 'got neither' },
     {
       name: 'plaintext that is not true',

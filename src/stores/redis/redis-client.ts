@@ -1,4 +1,4 @@
-import { ConfigurationError, StoreError } from '../../token/index.ts'
+import { optionInvalid, StoreError } from '../../token/index.ts'
 import { describe } from '../../util/index.ts'
 
 /** What is needed of a client of the package `ioredis`, of one server or of a cluster. */
@@ -60,7 +60,7 @@ function senderOf(client: RedisClient, subject: string): (args: string[], key: s
     }
   }
   const expected = 'a client of the package ioredis or redis'
-  throw new ConfigurationError(`${subject}: expected ${expected}, got ${describe(client)}`, { code: 'option_invalid' })
+  throw optionInvalid(subject, `${expected}, got ${describe(client)}`)
 }
 
 /** Whether it is of the package `ioredis`: alone among them it has a method for any command by name. */

@@ -1,6 +1,7 @@
 import type { Invalidations } from '../../store/index.ts'
+import { assertOptions, optionInvalid } from '../../token/index.ts'
 import { type Clock, describe, randomId, systemClock } from '../../util/index.ts'
-import { assertNames, assertPrefix, DEFAULT_PREFIX, optionInvalid } from './options.ts'
+import { assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { commandsOf, isIoredis, type RedisClient } from './redis-client.ts'
 
 /** What is needed of a client of the package `ioredis` that listens. */
@@ -42,7 +43,8 @@ export function redisInvalidations(
   subscriber: RedisSubscriber,
   options: RedisInvalidationsOptions = {},
 ): Invalidations {
-  assertNames('redisInvalidations', options, ['prefix', 'clock'])
+  const given: unknown = options
+  assertOptions('redisInvalidations', given, ['prefix', 'clock'])
   const { prefix = DEFAULT_PREFIX, clock = systemClock } = options
   assertPrefix('redisInvalidations', prefix)
   const send = commandsOf(client, 'redisInvalidations')

@@ -1,10 +1,10 @@
 import { localLock, type WithLock } from '../../store/index.ts'
-import { StoreError } from '../../token/index.ts'
+import { assertOptions, optionInvalid, StoreError } from '../../token/index.ts'
 import { type Clock, delay, randomId, secureRandom, sha256, systemClock, waitFor } from '../../util/index.ts'
 import { keepLease } from './lease.ts'
 import { type LockCommands, lockCommands } from './lock-commands.ts'
 import { createLockService, type LockService } from './lock-service.ts'
-import { assertNames, assertPositive, assertPrefix, DEFAULT_PREFIX, optionInvalid } from './options.ts'
+import { assertPositive, assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { commandsOf, type RedisClient, type SendCommand } from './redis-client.ts'
 
 /** How a {@link redisLock} behaves. */
@@ -34,7 +34,8 @@ const LONGEST_PAUSE_MS = 400
  * @throws ConfigurationError with code `option_invalid` or `option_unknown`.
  */
 export function redisLock(client: RedisClient, options: RedisLockOptions = {}): WithLock {
-  assertNames('redisLock', options, ['prefix', 'leaseMs', 'deadlineMs', 'waitMs', 'clock'])
+  const given: unknown = options
+  assertOptions('redisLock', given, ['prefix', 'leaseMs', 'deadlineMs', 'waitMs', 'clock'])
   const { prefix = DEFAULT_PREFIX, leaseMs = 15_000, deadlineMs = 250, clock = systemClock } = options
   const { waitMs = leaseMs + 1000 } = options
   assertPrefix('redisLock', prefix)

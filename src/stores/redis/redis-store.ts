@@ -1,6 +1,7 @@
 import type { TokenStore } from '../../store/index.ts'
-import { type Clock, describe, systemClock } from '../../util/index.ts'
-import { assertNames, assertPrefix, DEFAULT_PREFIX, optionInvalid } from './options.ts'
+import { assertCount, assertOptions, optionInvalid } from '../../token/index.ts'
+import { type Clock, systemClock } from '../../util/index.ts'
+import { assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { plainStore } from './plain-store.ts'
 import { commandsOf, type RedisClient } from './redis-client.ts'
 
@@ -27,12 +28,11 @@ export type RedisStoreOptions = RedisStoreSettings & { readonly plaintext: true;
  * `plaintext: true` is given, or both.
  */
 export function redisStore(client: RedisClient, options: RedisStoreOptions): TokenStore {
-  assertNames('redisStore', options, ['encryption', 'plaintext', 'prefix', 'maxValueBytes', 'clock'])
+  const given: unknown = options
+  assertOptions('redisStore', given, ['encryption', 'plaintext', 'prefix', 'maxValueBytes', 'clock'])
   const { plaintext, prefix = DEFAULT_PREFIX, maxValueBytes = 262_144, clock = systemClock } = options
   assertPrefix('redisStore', prefix)
-  if (!Number.isInteger(maxValueBytes) || maxValueBytes < 1) {
-    throw optionInvalid('redisStore', `maxValueBytes to be a whole number above 0, got ${describe(maxValueBytes)}`)
-  }
+  assertCount('redisStore', 'maxValueBytes', maxValueBytes)
   const send = commandsOf(client, 'redisStore')
   if (plaintext !== true) throw optionInvalid('redisStore', 'either encryption or plaintext: true, got neither')
   return plainStore({ send, prefix: `${prefix}token:`, maxValueBytes, clock })
