@@ -20,9 +20,11 @@ export interface RedisLockOptions {
   readonly clock?: Clock | undefined
 }
 
-/** The first pause between two looks at a lock that is taken, at most; half of it at least, which keeps to 20 looks a second. */
-const FIRST_PAUSE_MS = 100
+/** A pause between two looks at a lock that is taken is half of this at least, which keeps to 20 looks a second. */
+const SHORTEST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 400
+/** Whoever has waited for long looks less often: in a pause passes a quarter of the time waited so far. */
+const PAUSE_RATE = 0.25
 
 /**
  * A lock that processes share through Redis: one key with a random owner, which lasts for a lease and is renewed while
@@ -130,7 +132,8 @@ function giveUp(asked: Promise<boolean>, commands: LockCommands): void {
 
 /** Looks until the lock is ours; tells when the command was sent that took it. */
 async function acquire(commands: LockCommands, { clock }: Settings, signal: AbortSignal): Promise<number> {
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+  const beganAt = clock.now()
+  for (;;) {
     signal.throwIfAborted()
     const sentAt = clock.now()
     const asked = commands.acquire()
@@ -140,6 +143,7 @@ async function acquire(commands: LockCommands, { clock }: Settings, signal: Abor
       if (signal.aborted) giveUp(asked, commands)
       throw error
     }
+    const pauseMs = Math.min(Math.max((sentAt - beganAt) * PAUSE_RATE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS)
     await delay(clock, pauseMs * (0.5 + secureRandom() / 2), signal)
   }
 }
