@@ -65,8 +65,18 @@ export {
   type RenewalWindows,
   staticSource,
 } from './source/index.ts'
-export { type MemoryStoreOptions, memoryStore, prefixedStore, type TokenStore } from './store/index.ts'
-export type { Operation, Outcome, Telemetry, TelemetryEvent } from './telemetry/index.ts'
+export {
+  type AesKey,
+  type EncryptedStoreOptions,
+  type EncryptionKey,
+  type EncryptionKeys,
+  encryptedStore,
+  type MemoryStoreOptions,
+  memoryStore,
+  prefixedStore,
+  type TokenStore,
+} from './store/index.ts'
+export type { EntryFault, Operation, Outcome, StoreName, Telemetry, TelemetryEvent } from './telemetry/index.ts'
 export {
   type AccessToken,
   type AnyEvertokenError,

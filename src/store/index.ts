@@ -1,4 +1,6 @@
+export { type EncryptedStoreOptions, encryptedStore } from './encrypted-store.ts'
+export type { AesKey, EncryptionKey, EncryptionKeys } from './encryption-keys.ts'
 export { type MemoryStoreOptions, memoryStore } from './memory-store.ts'
 export { prefixedStore } from './prefixed-store.ts'
 export { assertStore, type TokenStore } from './token-store.ts'
-export { type TolerantStoreOptions, tolerantStore, tolerate } from './tolerant-store.ts'
+export { createTolerance, type TolerantStoreOptions, type Tolerate, tolerantStore } from './tolerant-store.ts'
