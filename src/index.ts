@@ -66,6 +66,11 @@ export {
   staticSource,
 } from './source/index.ts'
 export {
+  type AesKey,
+  type EncryptedStoreOptions,
+  type EncryptionKey,
+  type EncryptionKeys,
+  encryptedStore,
   type Invalidations,
   localLock,
   type MemoryStoreOptions,
@@ -75,7 +80,7 @@ export {
   type WithLock,
   type WithLockOptions,
 } from './store/index.ts'
-export type { Operation, Outcome, Telemetry, TelemetryEvent } from './telemetry/index.ts'
+export type { EntryFault, Operation, Outcome, StoreName, Telemetry, TelemetryEvent } from './telemetry/index.ts'
 export {
   type AccessToken,
   type AnyEvertokenError,

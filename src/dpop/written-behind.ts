@@ -1,4 +1,4 @@
-import { tolerate } from '../store/index.ts'
+import { createTolerance } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { type Clock, createDetachedRunner } from '../util/index.ts'
 import type { NonceKey, NonceStore } from './nonce-store.ts'
@@ -25,13 +25,14 @@ export interface WrittenBehindOptions {
 /** Puts a store behind the callers: in nobody's context, in order, and tolerant of whatever it does. */
 export function writtenBehind(store: NonceStore, { clock, telemetry, maxWrites }: WrittenBehindOptions): WrittenBehind {
   const runDetached = createDetachedRunner()
+  const tolerate = createTolerance({ name: 'nonces', clock, telemetry })
   const reads = new Map<string, Promise<string | undefined>>()
   const writes = new Map<string, { waiting: string | undefined }>()
 
   function startRead(name: string, key: NonceKey, land: Land): Promise<string | undefined> {
     return runDetached(async () => {
       try {
-        return land(await tolerate('get', () => store.get(key), { clock, telemetry }))
+        return land(await tolerate('get', () => store.get(key)))
       } finally {
         reads.delete(name)
       }
@@ -42,7 +43,7 @@ export function writtenBehind(store: NonceStore, { clock, telemetry, maxWrites }
     for (let nonce = turn.waiting; nonce !== undefined; nonce = turn.waiting) {
       const taken = nonce
       turn.waiting = undefined
-      await tolerate('set', () => store.set(key, taken), { clock, telemetry })
+      await tolerate('set', () => store.set(key, taken))
     }
     // No await since the last look: whoever comes now starts anew.
     writes.delete(name)

@@ -1,10 +1,12 @@
 export {
+  type EntryFault,
   errorName,
   harmless,
   noTelemetry,
   type Operation,
   type Outcome,
   observe,
+  type StoreName,
   type Telemetry,
   type TelemetryEvent,
 } from './telemetry.ts'

@@ -2,7 +2,26 @@
 export type Operation =
   | { readonly name: 'token.get'; readonly client: string }
   | { readonly name: 'token.request'; readonly client: string; readonly grantType: string }
+  | { readonly name: 'store.get' | 'store.set' | 'store.delete'; readonly store: StoreName }
   | { readonly name: 'resource.retry'; readonly reason: 'invalid_token' | 'use_dpop_nonce' | 'invalid_dpop_proof' }
+
+/** What a store is used for. */
+export type StoreName = 'tokens' | 'nonces'
+
+/** Why an entry of an encrypted store counts as missing. */
+export type EntryFault =
+  /** Longer than an entry may be, read or to be written. */
+  | 'too_long'
+  /** Not what is written there: plain text, a part of an entry, another kind of value. */
+  | 'malformed'
+  /** Written by another version of this library. */
+  | 'unknown_version'
+  /** Encrypted with a key that is not on the ring. */
+  | 'unknown_key'
+  /** Altered, copied from another key of the store, or encrypted with another key under a known id. */
+  | 'not_authentic'
+  /** Older than an entry that this process has seen in its place. */
+  | 'rolled_back'
 
 /** What became of an operation; filled in while it runs. */
 export interface Outcome {
@@ -36,8 +55,17 @@ export type TelemetryEvent =
       readonly role: 'authorization_server' | 'resource_server'
       readonly origin: string
     }
-  /** The store failed or was too slow; what it was asked for counts as missing. */
-  | { readonly name: 'store_failed'; readonly operation: 'get' | 'set' | 'delete'; readonly error: string }
+  /** Three failures in a row: the store is asked once a second until it answers, and counts as empty until then. */
+  | {
+      readonly name: 'store_down'
+      readonly store: StoreName
+      readonly access: 'read' | 'write'
+      readonly error: string
+    }
+  /** The store answers again. */
+  | { readonly name: 'store_up'; readonly store: StoreName; readonly access: 'read' | 'write' }
+  /** An entry of an encrypted store counts as missing, or was not kept. */
+  | { readonly name: 'entry_ignored'; readonly reason: EntryFault }
 
 /** The one seam for spans, counters and logs. Implementations never throw. */
 export interface Telemetry {

@@ -321,9 +321,9 @@ describe('A2.01 A2.02 A2.05 failures of the token endpoint', () => {
     await expect.poll(() => recorder.events.map(({ name }) => name), { interval: 1 }).toContain('renewal_failed')
     await tokens.delete()
     expect(new Set(recorder.events.map(({ name }) => name))).toEqual(
-      new Set(['store_failed', 'lifetime_invalid', 'scope_changed', 'renewal_failed']),
+      new Set(['store_down', 'lifetime_invalid', 'scope_changed', 'renewal_failed']),
     )
-    expectNoCanary([recorder.events, recorder.operations], ALL)
+    expectNoCanary([recorder.events, recorder.operations, recorder.failures], ALL)
   })
 })
 

@@ -60,26 +60,28 @@ describe('D8 a nonce store behind the memory', () => {
     readonly name: string
     readonly get: () => unknown
     readonly event?: string
+    readonly failure?: string
   }[] = [
     {
       name: 'throws',
       get: () => {
         throw new TypeError('secret')
       },
-      event: 'store_failed TypeError',
+      failure: 'store.get TypeError',
     },
-    { name: 'rejects', get: () => Promise.reject(new Error('secret')), event: 'store_failed Error' },
-    { name: 'rejects with nothing', get: () => Promise.reject(), event: 'store_failed thrown' },
+    { name: 'rejects', get: () => Promise.reject(new Error('secret')), failure: 'store.get Error' },
+    { name: 'rejects with nothing', get: () => Promise.reject(), failure: 'store.get thrown' },
     { name: 'says null', get: () => null },
     { name: 'gives a number', get: () => 7, event: 'nonce_ignored undefined' },
     { name: 'gives an object', get: () => ({ nonce: 'x' }), event: 'nonce_ignored undefined' },
   ]
-  it.each(faults)('counts as empty when it $name', async ({ get, event }) => {
+  it.each(faults)('counts as empty when it $name', async ({ get, event, failure }) => {
     const { nonces, recorder, clock } = createTestNonces(createStore(get))
     expect(await nonces.current(key)).toBeUndefined()
     expect(nonces.current(key)).toBeUndefined()
     const told = recorder.events.map((each) => `${each.name} ${'error' in each ? each.error : undefined}`)
     expect(told).toEqual(event === undefined ? [] : [event])
+    expect(recorder.failures).toEqual(failure === undefined ? [] : [failure])
     expect(clock.pending).toBe(0)
   })
 
@@ -90,7 +92,7 @@ describe('D8 a nonce store behind the memory', () => {
     await settle()
     await clock.advance(250)
     expect(await waiting).toBeUndefined()
-    expect(recorder.events).toEqual([{ name: 'store_failed', operation: 'get', error: 'store_timeout' }])
+    expect(recorder.failures).toEqual(['store.get store_timeout'])
     resolve('late')
     await settle()
     expect(nonces.known(key)).toBeUndefined()
@@ -113,8 +115,21 @@ describe('D8 a nonce store behind the memory', () => {
     expect(nonces.current(key)).toBe('n-99')
     await clock.advance(250)
     expect(writes).toEqual(['refused', 'hangs', 'n-99'])
-    expect(recorder.events.map((event) => 'error' in event && event.error)).toEqual(['Error', 'store_timeout'])
+    expect(recorder.failures).toEqual(['store.set Error', 'store.set store_timeout'])
     expect(clock.pending).toBe(0)
+  })
+
+  it('C2 is left alone after three failures in a row, told once, and asked again after a second', async () => {
+    let isDown = true
+    const store = createStore(() => (isDown ? Promise.reject(new Error('down')) : 'shared'))
+    const { nonces, recorder, clock } = createTestNonces(store)
+    for (let n = 0; n < 10; n++) await nonces.current(nonceKey({ origin: `https://${n}.example` }))
+    expect(store.reads).toHaveLength(3)
+    expect(recorder.events).toEqual([{ name: 'store_down', store: 'nonces', access: 'read', error: 'Error' }])
+    isDown = false
+    await clock.advance(1000)
+    expect(await nonces.current(key)).toBe('shared')
+    expect(recorder.events.slice(1)).toEqual([{ name: 'store_up', store: 'nonces', access: 'read' }])
   })
 
   it('N12.11 that hangs holds at most 1000 writes of 100,000 servers', async () => {

@@ -2,6 +2,7 @@ import {
   type ClientDefinition,
   clientSecretBasic,
   createTokenManager,
+  type Outcome,
   type Telemetry,
   type TelemetryEvent,
 } from 'evertoken'
@@ -18,17 +19,25 @@ import { createTestClock, type TestClock } from './test-clock.ts'
 export interface Recorder extends Telemetry {
   readonly events: TelemetryEvent[]
   readonly operations: string[]
+  /** Operations that failed, with their errors, in the order in which they began. */
+  readonly failures: readonly string[]
 }
 
 export function createRecorder(): Recorder {
   const events: TelemetryEvent[] = []
   const operations: string[] = []
+  const outcomes: Outcome[] = []
   return {
     events,
     operations,
+    get failures() {
+      return outcomes.flatMap(({ error }, at) => (error === undefined ? [] : [`${operations[at]} ${error}`]))
+    },
     run(operation, work) {
+      const outcome: Outcome = {}
       operations.push(operation.name)
-      return work({})
+      outcomes.push(outcome)
+      return work(outcome)
     },
     note: (event) => void events.push(event),
   }
