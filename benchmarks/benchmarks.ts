@@ -4,6 +4,7 @@ import type { Benchmark } from './figures.ts'
 import { herd } from './herd.ts'
 import { importTime } from './import-time.ts'
 import { memory } from './memory.ts'
+import { proof } from './proof.ts'
 import { shortTokens } from './short-tokens.ts'
 import { warmGet } from './warm-get.ts'
 import { wrappedFetch } from './wrapped-fetch.ts'
@@ -15,6 +16,7 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['short-tokens', shortTokens],
   ['fetch', wrappedFetch],
   ['assertion', assertion],
+  ['proof', proof],
   ['memory', memory],
   ['import', importTime],
   ['exit', exitTime],
