@@ -1,4 +1,5 @@
 import { assertion } from './assertion.ts'
+import { dpopFetch } from './dpop-fetch.ts'
 import { exitTime } from './exit-time.ts'
 import type { Benchmark } from './figures.ts'
 import { herd } from './herd.ts'
@@ -17,6 +18,7 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['fetch', wrappedFetch],
   ['assertion', assertion],
   ['proof', proof],
+  ['dpop-fetch', dpopFetch],
   ['memory', memory],
   ['import', importTime],
   ['exit', exitTime],
