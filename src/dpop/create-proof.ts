@@ -1,7 +1,7 @@
 import type { PrivateKey } from '../keys/index.ts'
 import { type AccessToken, ConfigurationError } from '../token/index.ts'
 import { type Awaitable, type Clock, parseUrl, redactedUrl, systemClock } from '../util/index.ts'
-import { type LoadDPoPKey, prepareDPoPKey } from './dpop-key.ts'
+import { type DPoPKey, type LoadDPoPKey, prepareDPoPKey } from './dpop-key.ts'
 import { type ProofClaims, proofOf } from './proof.ts'
 import { athOf, hashOf } from './token-hash.ts'
 
@@ -24,6 +24,8 @@ export interface CreateProofOptions {
 
 /** By key object, so that a key is made ready once. */
 const loaders = /* @__PURE__ */ new WeakMap<object, LoadDPoPKey>()
+/** Those that are ready. */
+const ready = /* @__PURE__ */ new WeakMap<object, DPoPKey>()
 
 /**
  * Makes one DPoP proof (RFC 9449 section 4.2), for a transport of one's own. Good for one request: every try needs another.
@@ -39,20 +41,25 @@ export async function createProof(key: PrivateKey, options: CreateProofOptions):
       code: 'url_invalid',
     })
   }
+  const wallTime = clock.wallTime()
+  const sign = (dpopKey: DPoPKey, ath: string | undefined): Awaitable<string> =>
+    proofOf(dpopKey, { method, url, wallTime, nonce, ath, claims }, signal)
   const ath = accessToken === undefined ? undefined : hash(accessToken)
-  const dpopKey = await loaderOf(key)()
-  return proofOf(dpopKey, { method, url, wallTime: clock.wallTime(), nonce, ath: await ath, claims }, signal)
+  const dpopKey = typeof key === 'object' ? ready.get(key) : undefined
+  // What is there is not waited for.
+  if (dpopKey !== undefined && typeof ath !== 'object') return sign(dpopKey, ath)
+  return sign(await readyKey(key), await ath)
 }
 
 function hash(token: AccessToken | string): Awaitable<string> {
   return typeof token === 'string' ? hashOf(token) : athOf(token)
 }
 
-function loaderOf(key: PrivateKey): LoadDPoPKey {
-  if (typeof key !== 'object') return prepareDPoPKey(key)
-  const known = loaders.get(key)
-  if (known !== undefined) return known
-  const load = prepareDPoPKey(key)
+async function readyKey(key: PrivateKey): Promise<DPoPKey> {
+  if (typeof key !== 'object') return prepareDPoPKey(key)()
+  const load = loaders.get(key) ?? prepareDPoPKey(key)
   loaders.set(key, load)
-  return load
+  const made = await load()
+  ready.set(key, made)
+  return made
 }

@@ -14,6 +14,8 @@ export interface ProofRequest {
   readonly role: NonceKey['role']
   readonly method: string
   readonly url: URL
+  /** Of the URL. */
+  readonly origin: string
   /** When it is made, in milliseconds since the epoch, by the clock that the server goes by. */
   readonly wallTime: number
   /** The access token that goes along; none at the authorization server. */
@@ -55,8 +57,8 @@ export function createProver(keys: ProofKeys, nonces: Nonces): Prover {
           code: 'proof_missing',
         })
       }
-      const { role, url, token } = request
-      const nonceKey: NonceKey = { role, origin: url.origin, jkt: key.jkt }
+      const { role, origin, token } = request
+      const nonceKey: NonceKey = { role, origin, jkt: key.jkt }
       const nonce = nonces.current(nonceKey)
       const ath = token && athOf(token)
       const parts = { key, nonces, nonceKey }

@@ -45,7 +45,7 @@ export function boundedSigner(signer: Signer, options: BoundedSignerOptions = {}
     },
     // A signer in this process needs no bounds, and one that is told so is not measured either.
     sign: isUnbound
-      ? (...input) => signer.sign(...input)
+      ? (input, stop) => signer.sign(input, stop)
       : (input, { signal } = {}) => signBounded((stop) => signer.sign(input, stop), bounds, signal),
   }
   Object.defineProperty(bounded, brand, { value: true })

@@ -61,7 +61,7 @@ function renamed(signer: Signer, kid: string | undefined): Signer {
     get publicJwk() {
       return signer.publicJwk
     },
-    sign: (...input) => signer.sign(...input),
+    sign: (input, options) => signer.sign(input, options),
   }
   return isSynchronous(signer) ? markSynchronous(named) : named
 }

@@ -18,6 +18,8 @@ export interface ProvedRequest {
   readonly role: 'authorization_server'
   readonly method: string
   readonly url: URL
+  /** Of the URL. */
+  readonly origin: string
   /** When it is made, in milliseconds since the epoch, by the server's clock as far as that is known. */
   readonly wallTime: number
   readonly signal?: AbortSignal | undefined
@@ -65,7 +67,8 @@ export async function proofFor(
     })
   }
   const wallTime = aheadOf(clock, datedWithMs).wallTime()
-  const proof = await proofs.prove({ jkt, role: 'authorization_server', method: 'POST', url, wallTime, signal })
+  const { origin } = url
+  const proof = await proofs.prove({ jkt, role: 'authorization_server', method: 'POST', url, origin, wallTime, signal })
   const { dpopAlgs } = metadata
   if (dpopAlgs === undefined || dpopAlgs.includes(proof.alg)) return proof
   throw new ConfigurationError(

@@ -32,6 +32,7 @@ export interface RetryBudget {
 export interface AttemptRequest extends ProofTimes {
   readonly method: string
   readonly url: URL
+  readonly origin: string
   readonly signal: AbortSignal | undefined
   readonly certificate: PresentedCertificate | undefined
   readonly proofClaims: ProofClaims | undefined
@@ -63,11 +64,11 @@ export function attemptWith(
   state: AttemptState,
   datedWithMs?: number | undefined,
 ): Awaitable<Attempt> {
-  const { prover, method, url, proofClaims, signal, clock, serverTime } = request
+  const { prover, method, url, origin, proofClaims, signal, clock, serverTime } = request
   const { token } = state
   assertSendable(token, request)
   if (prover === undefined || token.jkt === undefined) return new TokenAttempt(request, state)
-  const proved = { jkt: token.jkt, method, url, token, claims: proofClaims, signal }
+  const proved = { jkt: token.jkt, method, url, origin, token, claims: proofClaims, signal }
   const proof = proveDated(prover, proved, { clock, serverTime, datedWithMs })
   if ('answered' in proof) return new TokenAttempt(request, state, proof)
   return proof.then((made) => new TokenAttempt(request, state, made))

@@ -55,8 +55,10 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
       // The certificate may have been replaced, or the key have gone, while the token was on its way.
       if (isBoundElsewhere(token, { certificate, prover })) token = await source.getToken({ ...ask, rejected: token })
-      const serverTime = serverTimeOf(url.origin)
-      const request = { method, url, signal, certificate, proofClaims, source, prover, clock, serverTime, telemetry }
+      const { origin } = url
+      const serverTime = serverTimeOf(origin)
+      const made = { source, prover, clock, serverTime, telemetry }
+      const request = { method, url, origin, signal, certificate, proofClaims, ...made }
       return attemptWith(request, { token, budget: budgetAfter(target.after) })
     },
   }

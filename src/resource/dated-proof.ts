@@ -23,7 +23,10 @@ export function proveDated(
 ): Awaitable<DatedProof> {
   const sentWallTime = clock.wallTime()
   const times = { clock, serverTime, datedWithMs, sentWallTime }
-  const proof = prover.prove({ ...request, role: 'resource_server', wallTime: sentWallTime + datedWithMs })
+  const { jkt, method, url, origin, token, claims, signal } = request
+  const wallTime = sentWallTime + datedWithMs
+  // Named one by one: this is on the way of every request, and to spread an object takes longer than to make one.
+  const proof = prover.prove({ jkt, role: 'resource_server', method, url, origin, wallTime, token, claims, signal })
   return 'learn' in proof ? new DatedProof(proof, times) : proof.then((made) => new DatedProof(made, times))
 }
 

@@ -30,7 +30,7 @@ describe('D1 D4 D6 the proof on the request', () => {
       jwk: { kty: 'EC', crv: 'P-256', x: expect.any(String), y: expect.any(String) },
     })
     expect(claims).toEqual({
-      jti: expect.stringMatching(/^[\w-]{22}$/),
+      jti: expect.stringMatching(/^[\w-]{24}$/),
       htm: 'POST',
       htu: `${elsewhere.origin}/list`,
       iat: expect.any(Number),
