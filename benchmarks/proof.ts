@@ -7,7 +7,7 @@ import { type Figure, median } from './figures.ts'
 import { cryptoKeysOf, ofDpop, ofOpenidClient } from './proof-peers.ts'
 import { interleaved, ratios } from './rounds.ts'
 
-const CALLS = 500
+const CALLS = 300
 const HOUR = 3_600_000
 
 /** What every proof is about. The token is as long as a small JWT. */
