@@ -109,7 +109,9 @@ class MadeProof implements Proof {
     const { nonces, nonceKey } = this.#parts
     // A demand that was made of an older proof is late: it must not bring back a nonce that was replaced since.
     const isTimelyDemand = isDemanded && nonces.known(nonceKey) === this.#nonce
-    if (nonce !== undefined) nonces.learn(nonceKey, nonce, isTimelyDemand)
+    // Most answers bring nothing, or what the proof had.
+    const isSaid = nonce !== undefined && (isDemanded || nonce !== this.#nonce)
+    if (isSaid) nonces.learn(nonceKey, nonce, isTimelyDemand)
     const known = nonces.known(nonceKey)
     return known !== undefined && known !== this.#nonce
   }

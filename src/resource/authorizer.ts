@@ -43,7 +43,7 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
   const serverTimeOf = serverTimes()
   return {
     async begin(target) {
-      rules.assertAllowed(target.url)
+      const origin = rules.allowedOrigin(target.url)
       assertNoOtherToken(target, prover)
       const { method, url, signal, certificate, proofClaims } = target
       if (proofClaims !== undefined) assertProofClaims(proofClaims)
@@ -55,7 +55,6 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
       // The certificate may have been replaced, or the key have gone, while the token was on its way.
       if (isBoundElsewhere(token, { certificate, prover })) token = await source.getToken({ ...ask, rejected: token })
-      const { origin } = url
       const serverTime = serverTimeOf(origin)
       const made = { source, prover, clock, serverTime, telemetry }
       const request = { method, url, origin, signal, certificate, proofClaims, ...made }
