@@ -1,6 +1,11 @@
+import { dpopKeyRing } from 'evertoken/dpop'
+import { jwkThumbprint } from 'evertoken/keys'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openDPoPSchedules } from '../support/dpop-schedules.ts'
-import { rejection } from '../support/fixtures.ts'
+import { rejection, test } from '../support/fixtures.ts'
+import { type SeenRequest, tokenJson } from '../support/hostile-server.ts'
+import { createTestKey } from '../support/keys.ts'
+import { nonceDemand, proofOf } from '../support/proofs.ts'
 
 describe('N12.03 N12.06 N12.09 interleaved clients with keys', () => {
   const SCHEDULES = 1000
@@ -45,6 +50,15 @@ describe('N12.03 N12.06 N12.09 interleaved clients with keys', () => {
     expect(counts.mostTries).toBeGreaterThan(3)
   })
 
+  it('a schedule that is run again by itself goes the same way', async () => {
+    const runAlone = async (n: number): Promise<object> => {
+      const schedules = await openDPoPSchedules({ seed, callers: 50 })
+      await schedules.run(n)
+      return schedules.counts
+    }
+    for (let n = 0; n < 10; n++) expect(await runAlone(n), `schedule ${n}`).toEqual(await runAlone(n))
+  })
+
   it.each([
     { name: 'the proof of another client', tampering: 'proof of another', says: /key|htm|htu|ath/ },
     { name: 'the scheme Bearer', tampering: 'bearer', says: /scheme is Bearer/ },
@@ -58,4 +72,27 @@ describe('N12.03 N12.06 N12.09 interleaved clients with keys', () => {
     expect(message).toMatch(new RegExp(`^seed ${seed}, schedule \\d+ \\(`))
     expect(message).toMatch(says)
   })
+})
+
+test('F9.01 a call whose token is renewed after another key was taken answers the nonce demands of both keys', async ({
+  manage,
+  server,
+  elsewhere,
+}) => {
+  server.answer = tokenJson({ token_type: 'DPoP' })
+  const ring = dpopKeyRing((await createTestKey('ES256', 'old')).jwk)
+  const thumbprints = [await ring.thumbprint()]
+  const tokens = manage({ dpop: ring })
+  const first = await tokens.getToken('api')
+  ring.rotate((await createTestKey('ES256', 'new')).jwk)
+  thumbprints.push(await ring.thumbprint())
+  const keyIn = async (request: SeenRequest): Promise<string> => jwkThumbprint(Object(proofOf(request).header.jwk))
+  elsewhere.answer = async (request) => {
+    const nonce = `nonce-of-${await keyIn(request)}`
+    if (proofOf(request).claims.nonce !== nonce) return nonceDemand(nonce)
+    return { status: request.headers.authorization === `DPoP ${first.accessToken}` ? 401 : 200 }
+  }
+  expect((await tokens.fetch('api', { baseUrl: elsewhere.origin })('/items')).status).toBe(200)
+  const [before, after] = thumbprints
+  expect(await Promise.all(elsewhere.requests.map(keyIn))).toEqual([before, before, after, after])
 })

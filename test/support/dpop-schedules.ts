@@ -232,7 +232,8 @@ class Schedule {
     const newestSeen = this.#seen
     const form = new URLSearchParams(url.endsWith('/token') ? (body as URLSearchParams) : '')
     if (tampering !== undefined && random() < 0.02) tamper(tampering, headers, this.#pending)
-    const nonce = nonceOf(headers.get('dpop'))
+    // Looked at by that policy alone.
+    const nonce = this.#policy === 'smooth' ? nonceOf(headers.get('dpop')) : undefined
     const request = { url, method, headers, form, call, nonce, newestSeen }
     this.#server.waiting.add(request)
     return new Promise((settle, fail) => this.#pending.push({ request, settle, fail }))
