@@ -98,6 +98,14 @@ describe.each(PATHS)('N12.01 keys for proofs $path', ({ hasNodeCrypto }) => {
     },
   )
 
+  it('Ed25519 under its later name: a real server binds a token to it, and an API takes its proofs', async () => {
+    if (!hasNodeCrypto) vi.spyOn(process, 'getBuiltinModule').mockReturnValue(undefined)
+    const { jwk, publicJwk } = await testKey('EdDSA')
+    const { token, status, proof } = await used({ ...jwk, alg: 'Ed25519' })
+    expect([status, token.jkt]).toEqual([200, await jwkThumbprint(publicJwk)])
+    expect(proof).toMatchObject({ outcome: 'accepted', header: { alg: 'Ed25519' } })
+  })
+
   it('the key of `true` is ES256, another one for each client, and lives as long as the manager', async () => {
     const getBuiltinModule = vi.spyOn(process, 'getBuiltinModule')
     if (!hasNodeCrypto) getBuiltinModule.mockReturnValue(undefined)

@@ -136,7 +136,7 @@ class Schedule {
 
   async run(callers: number): Promise<void> {
     const { random, keys, jkts, rings, counts } = this.#parts
-    const ring = this.#hasRotation ? dpopKeyRing(keys.one) : rings.one
+    const ring = this.#hasRotation ? dpopKeyRing(keys.one, { clock: this.#clock }) : rings.one
     // What is awaited here is out of the way of the order that chance makes.
     await ring.thumbprint()
     const own = { authentication: none(), tokenEndpoint: `${ORIGIN}/token` }
