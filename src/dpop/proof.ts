@@ -41,8 +41,16 @@ export function proofOf(
     ath,
     nonce,
   }
-  const payload = claims === undefined ? own : { ...own, ...claims }
-  return signEncoded(signer, `${header}.${base64url(JSON.stringify(payload))}`, signal)
+  const payload = claims === undefined ? JSON.stringify(own) : textWith(own, claims)
+  return signEncoded(signer, `${header}.${base64url(payload)}`, signal)
+}
+
+function textWith(own: object, claims: ProofClaims): string {
+  try {
+    return JSON.stringify({ ...own, ...claims })
+  } catch (cause) {
+    throw invalid('claims that JSON can hold', 'another value', cause)
+  }
 }
 
 /** The target as it is sent, without query and fragment (RFC 9449 section 4.2). Nothing is encoded or decoded on top of that. */
@@ -67,6 +75,9 @@ export function assertProofClaims(claims: unknown): asserts claims is ProofClaim
   if (reserved !== undefined) throw invalid(`claims beside ${[...RESERVED].join(', ')}`, `"${reserved}"`)
 }
 
-function invalid(expected: string, came: string): ConfigurationError {
-  return new ConfigurationError(`proofClaims: expected ${expected}, got ${came}`, { code: 'proof_claims_invalid' })
+function invalid(expected: string, came: string, cause?: unknown): ConfigurationError {
+  return new ConfigurationError(`proofClaims: expected ${expected}, got ${came}`, {
+    code: 'proof_claims_invalid',
+    cause,
+  })
 }
