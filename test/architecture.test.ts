@@ -41,7 +41,8 @@ const HOUSE: House = {
   beside: {
     // Client assertions and proofs are signed, and a signer is a key that knows nothing of either.
     oauth: ['keys'],
-    dpop: ['keys'],
+    // Nonces are shared through the stores that tokens are shared through.
+    dpop: ['keys', 'store'],
   },
   webFloor: 4,
   webFolders: ['fetch', '.'],

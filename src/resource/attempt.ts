@@ -21,7 +21,7 @@ export interface Attempt {
   next(response: ResponseHead): (() => Promise<Attempt | undefined>) | undefined
 }
 
-/** What may happen once in a call, over all its tries and redirects. */
+/** What may happen once: the renewal in a call, over all its redirects; the others in what it sends to one URL. */
 export interface RetryBudget {
   readonly mayRenew: boolean
   readonly mayAnswerNonce: boolean
@@ -49,9 +49,9 @@ export interface AttemptState {
 
 const FULL_BUDGET: RetryBudget = { mayRenew: true, mayAnswerNonce: true, mayRedate: true }
 
-/** What is left for tries that follow a response to this one. */
+/** What is left behind a redirect, which a nonce may change on as well as anywhere. */
 export function budgetAfter(attempt: Attempt | undefined): RetryBudget {
-  return attempt instanceof TokenAttempt ? attempt.budget : FULL_BUDGET
+  return attempt instanceof TokenAttempt ? { ...FULL_BUDGET, mayRenew: attempt.mayRenew } : FULL_BUDGET
 }
 
 /**
@@ -88,13 +88,13 @@ class TokenAttempt implements Attempt {
     this.headers = proof === undefined ? { authorization } : { authorization, dpop: proof.value }
   }
 
-  get budget(): RetryBudget {
-    return this.#state.budget
+  get mayRenew(): boolean {
+    return this.#state.budget.mayRenew
   }
 
   next(response: ResponseHead): (() => Promise<Attempt | undefined>) | undefined {
     const { token, budget } = this.#state
-    const verdict = judge(response, token, this.#proof?.alg)
+    const verdict = judge(response, token, this.#proof)
     const isProofRefused = verdict === 'nonce_wanted' || verdict === 'proof_refused'
     const remedy = this.#proof?.answered(response, isProofRefused)
     if (verdict instanceof ChallengeError) throw verdict

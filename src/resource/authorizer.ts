@@ -16,7 +16,7 @@ export interface RequestTarget {
   readonly certificate?: PresentedCertificate | undefined
   /** Claims beside those of RFC 9449 section 4.2, for the proofs of this request. */
   readonly proofClaims?: ProofClaims | undefined
-  /** The try whose response redirected to this request: what its call has used up of its retries stays used up. */
+  /** The try whose response redirected to this request: a call that has renewed its token does not do so again. */
   readonly after?: Attempt | undefined
 }
 

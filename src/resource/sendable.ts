@@ -1,5 +1,5 @@
 import type { Prover } from '../dpop/index.ts'
-import { type AccessToken, ConfigurationError, isTokenText } from '../token/index.ts'
+import { type AccessToken, ConfigurationError, isHeaderReady } from '../token/index.ts'
 
 /** What is seen of a client certificate. */
 export interface PresentedCertificate {
@@ -31,9 +31,9 @@ export function isBoundElsewhere(
  * @throws ConfigurationError with code `token_invalid`, `certificate_missing`, `proof_missing` or `token_unbound`.
  */
 export function assertSendable(token: AccessToken, { certificate, prover }: Possessions): void {
-  const { tokenType, accessToken, jkt, certificateThumbprint } = token
+  const { tokenType, jkt, certificateThumbprint } = token
   // What the platform says about a header that cannot be sent quotes the header.
-  if (!isTokenText(accessToken)) {
+  if (!isHeaderReady(token)) {
     throw new ConfigurationError('expected a token of printable characters, got one that no header can carry', {
       code: 'token_invalid',
     })

@@ -12,17 +12,22 @@ export interface ResponseHead {
 /** What a response says about the token that the request was made with, and about the proof beside it. */
 export type Verdict = 'no_complaint' | 'token_refused' | 'nonce_wanted' | 'proof_refused' | ChallengeError
 
+/** A proof that went along with the token. */
+export interface SentProof {
+  readonly value: string
+  readonly alg: string
+}
+
 /** Schemes that speak of access tokens. */
 const TOKEN_SCHEMES: ReadonlySet<string> = new Set(['bearer', 'dpop'])
 
 /**
- * Judges a response: 401 refuses the token, unless it names another reason. `proofAlg` is the algorithm of the proof that went along, if one
- * did.
+ * Judges a response: 401 refuses the token, unless it names another reason. `proof` went along, if one did.
  *
  * A ChallengeError is given for `insufficient_scope` (RFC 6750 section 3.1) and `insufficient_user_authentication` (RFC 9470 section 3),
  * where another token of the same kind would not help, and for a server that does not take the key's algorithm (RFC 9449 section 7.1).
  */
-export function judge(response: ResponseHead, token: AccessToken, proofAlg?: string): Verdict {
+export function judge(response: ResponseHead, token: AccessToken, proof?: SentProof): Verdict {
   const { status } = response
   if (status !== 401 && status !== 403) return 'no_complaint'
   const challenges = parseChallenges(response.header('www-authenticate')).filter(({ scheme }) =>
@@ -31,11 +36,11 @@ export function judge(response: ResponseHead, token: AccessToken, proofAlg?: str
   for (const challenge of challenges) {
     const error = challenge.parameters.get('error')
     if (error === 'insufficient_scope' || error === 'insufficient_user_authentication') {
-      return challengeError(error, status, { challenge, token })
+      return challengeError(error, status, { challenge, sent: [token.accessToken, proof?.value ?? ''] })
     }
   }
   if (status !== 401) return 'no_complaint'
-  const aboutProof = proofAlg === undefined ? undefined : judgeProof(challenges, proofAlg)
+  const aboutProof = proof && judgeProof(challenges, proof.alg)
   if (aboutProof !== undefined) return aboutProof
   const errors = challenges.map(({ parameters }) => parameters.get('error')).filter((error) => error !== undefined)
   return errors.length === 0 || errors.includes('invalid_token') ? 'token_refused' : 'no_complaint'
@@ -59,7 +64,7 @@ function judgeProof(challenges: readonly Challenge[], proofAlg: string): Verdict
 /** For a server that wants a nonce and gives none, or has been given its nonce already. */
 export function nonceInVain(status: number): ChallengeError {
   return new ChallengeError(
-    `expected the resource server to accept its own nonce, got another demand (status ${status})`,
+    `expected one demand for a nonce, with the nonce, got another demand or none with it (status ${status})`,
     {
       code: 'use_dpop_nonce',
       status,
@@ -70,9 +75,9 @@ export function nonceInVain(status: number): ChallengeError {
 function challengeError(
   code: string,
   status: number,
-  { challenge: { parameters }, token }: { readonly challenge: Challenge; readonly token: AccessToken },
+  { challenge: { parameters }, sent }: { readonly challenge: Challenge; readonly sent: readonly string[] },
 ): ChallengeError {
-  const secrets = secretForms([token.accessToken])
+  const secrets = secretForms(sent)
   const text = (name: string): string | undefined => {
     const value = parameters.get(name)
     return value === undefined ? undefined : presentable(value, secrets)

@@ -11,26 +11,29 @@ export interface TolerantStoreOptions {
   readonly deadlineMs?: number | undefined
 }
 
-/** A store whose failures count as "not there": for caches, never for what exists nowhere else. */
-export function tolerantStore(
-  store: TokenStore,
+/** Does one thing with a store; what fails, or takes too long, gives `undefined` and an event. */
+export async function tolerate<T>(
+  operation: 'get' | 'set' | 'delete',
+  work: () => Awaitable<T>,
   { clock, telemetry, deadlineMs = 250 }: TolerantStoreOptions,
-): TokenStore {
-  async function tolerate<T>(operation: 'get' | 'set' | 'delete', work: () => Awaitable<T>): Promise<T | undefined> {
-    const error = (): Error =>
-      new StoreError(`expected the store to ${operation} within ${deadlineMs} ms, got no answer`, {
-        code: 'store_timeout',
-      })
-    try {
-      return await withDeadline(async () => work(), { clock, ms: deadlineMs, error })
-    } catch (cause) {
-      telemetry.note({ name: 'store_failed', operation, error: errorName(cause) })
-      return undefined
-    }
+): Promise<T | undefined> {
+  const error = (): Error =>
+    new StoreError(`expected the store to ${operation} within ${deadlineMs} ms, got no answer`, {
+      code: 'store_timeout',
+    })
+  try {
+    return await withDeadline(async () => work(), { clock, ms: deadlineMs, error })
+  } catch (cause) {
+    telemetry.note({ name: 'store_failed', operation, error: errorName(cause) })
+    return undefined
   }
+}
+
+/** A store whose failures count as "not there": for caches, never for what exists nowhere else. */
+export function tolerantStore(store: TokenStore, options: TolerantStoreOptions): TokenStore {
   return {
-    get: (key, options) => tolerate('get', () => store.get(key, options)),
-    set: (key, value, expiresAt) => tolerate('set', () => store.set(key, value, expiresAt)),
-    delete: (key) => tolerate('delete', () => store.delete(key)),
+    get: (key, asked) => tolerate('get', () => store.get(key, asked), options),
+    set: (key, value, expiresAt) => tolerate('set', () => store.set(key, value, expiresAt), options),
+    delete: (key) => tolerate('delete', () => store.delete(key), options),
   }
 }

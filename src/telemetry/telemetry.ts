@@ -30,6 +30,12 @@ export type TelemetryEvent =
   | { readonly name: 'metadata_stale'; readonly issuer: string; readonly error: string }
   /** Refreshed metadata names a token endpoint on another origin. */
   | { readonly name: 'token_endpoint_moved'; readonly issuer: string; readonly from: string; readonly to: string }
+  /** A server, or the nonce store, gave what is no DPoP nonce; what was known before stays. */
+  | {
+      readonly name: 'nonce_ignored'
+      readonly role: 'authorization_server' | 'resource_server'
+      readonly origin: string
+    }
   /** The store failed or was too slow; what it was asked for counts as missing. */
   | { readonly name: 'store_failed'; readonly operation: 'get' | 'set' | 'delete'; readonly error: string }
 

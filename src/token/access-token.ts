@@ -46,6 +46,11 @@ class RedactedAccessToken implements AccessToken {
     Object.freeze(this)
   }
 
+  /** Whether an object was made here, and so was looked at when it was made. */
+  static isChecked(token: AccessToken): boolean {
+    return #accessToken in token
+  }
+
   get accessToken(): string {
     return this.#accessToken
   }
@@ -88,6 +93,11 @@ export function createAccessToken(token: AccessToken): AccessToken {
     `expected an access token of 1 to ${MAX_TOKEN_LENGTH} printable characters, got something else`,
     { code: 'token_invalid' },
   )
+}
+
+/** Whether a token can stand in a header; those that {@link createAccessToken} made can, and are not looked at again. */
+export function isHeaderReady(token: AccessToken): boolean {
+  return RedactedAccessToken.isChecked(token) || isTokenText(token.accessToken)
 }
 
 /** Whether two tokens are the same one, whoever made the objects that carry them. */

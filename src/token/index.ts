@@ -1,6 +1,7 @@
 export {
   type AccessToken,
   createAccessToken,
+  isHeaderReady,
   isSameToken,
   isTokenText,
   MAX_TOKEN_LENGTH,

@@ -171,6 +171,68 @@ describe('D2 D3 D9 nonces of an API', () => {
     expect(elsewhere.requests).toHaveLength(21)
   })
 
+  const policies: readonly {
+    readonly name: string
+    readonly rotates: (n: number) => boolean
+    readonly extra: number
+  }[] = [
+    { name: 'on every answer', rotates: () => true, extra: 1 },
+    { name: 'on every second answer', rotates: (n) => n % 2 === 0, extra: 1 },
+    { name: 'never', rotates: () => false, extra: 1 },
+  ]
+  for (const { name, rotates, extra } of policies) {
+    test(`F9.01 a nonce that came with the last answer is never asked for: it changes ${name}`, async ({
+      manage,
+      server,
+      elsewhere,
+    }) => {
+      server.answer = bound
+      let count = 1
+      const nonce = (): string => `n-${count}`
+      elsewhere.answer = demandingNonce(nonce, ({ n }) => {
+        if (rotates(n)) count++
+        return { headers: { 'dpop-nonce': nonce() } }
+      })
+      const call = manage({ dpop: true }).fetch('api', { baseUrl: elsewhere.origin })
+      for (let n = 0; n < 20; n++) expect((await call(`path/${n}`)).status).toBe(200)
+      expect(elsewhere.requests).toHaveLength(20 + extra)
+    })
+  }
+
+  test('F9.01 a nonce that changes unsaid costs one demand each time', async ({ manage, server, elsewhere }) => {
+    server.answer = bound
+    let count = 1
+    elsewhere.answer = demandingNonce(() => `n-${count}`, ok)
+    const call = manage({ dpop: true }).fetch('api', { baseUrl: elsewhere.origin })
+    for (let n = 1; n <= 20; n++) {
+      if (n % 5 === 0) count++
+      expect((await call('x')).status).toBe(200)
+    }
+    expect(elsewhere.requests).toHaveLength(20 + 1 + 4)
+  })
+
+  test('F9.01 fifty calls at once and a nonce that changes on the way: each is challenged once at the most', async ({
+    manage,
+    server,
+    elsewhere,
+  }) => {
+    server.answer = bound
+    let count = 1
+    const nonce = (): string => `n-${count}`
+    elsewhere.answer = demandingNonce(nonce, ({ n }) => {
+      if (n === 25) count++
+      return { headers: { 'dpop-nonce': nonce() } }
+    })
+    const call = manage({ dpop: true }).fetch('api', { baseUrl: elsewhere.origin })
+    await call('first')
+    const responses = await Promise.all(Array.from({ length: 50 }, (_, n) => call(`path/${n}`)))
+    expect(responses.every(({ status }) => status === 200)).toBe(true)
+    expect(elsewhere.requests.length).toBeLessThanOrEqual(2 + 2 * 50)
+    const before = elsewhere.requests.length
+    await Promise.all(Array.from({ length: 50 }, (_, n) => call(`again/${n}`)))
+    expect(elsewhere.requests.length - before).toBe(50)
+  })
+
   test('N12.08 a nonce is learned from whatever answer brings it', async ({ manage, server, elsewhere }) => {
     server.answer = bound
     const answers: readonly Answer[] = [
@@ -321,7 +383,7 @@ describe('T2 T5 tokens and redirects', () => {
     expect(landed?.headers).not.toHaveProperty('authorization')
   })
 
-  test('T2 what a call has used up of its retries stays used up behind a redirect', async ({
+  test('T2 a call that has renewed its token does not do so again behind a redirect', async ({
     manage,
     server,
     elsewhere,
