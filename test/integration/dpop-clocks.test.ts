@@ -4,6 +4,7 @@ import { decodeJwt } from 'jose'
 import { describe, expect } from 'vitest'
 import { rejection, test } from '../support/fixtures.ts'
 import { askFor, grantClient } from '../support/grants.ts'
+import { dated } from '../support/handlers.ts'
 import { type Answer, errorJson, type SeenRequest } from '../support/hostile-server.ts'
 import { testKey } from '../support/keys.ts'
 import { accepting, nonceRefusal, proofOf } from '../support/proofs.ts'
@@ -29,19 +30,6 @@ const iatOf = (request: SeenRequest) => Number(proofOf(request).claims.iat) * 10
 const nonceOf = (request: SeenRequest) => proofOf(request).claims.nonce
 const isNear = (request: SeenRequest, now: number) => Math.abs(iatOf(request) - now) <= 60_000
 const refusal = errorJson(400, 'invalid_dpop_proof', { error_description: 'DPoP proof iat is not recent enough' })
-
-/** With a `Date` of its own, or with none. */
-function dated(answer: Answer, at: number | undefined): Answer {
-  const { status = 200, headers = {}, body } = answer as Exclude<Answer, (...parameters: never) => unknown>
-  if (at !== undefined)
-    return { status, headers: { ...headers, date: new Date(at).toUTCString() }, ...(body && { body }) }
-  return (response) => {
-    response.sendDate = false
-    response.setHeader('content-type', 'application/json')
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value as string)
-    response.writeHead(status).end(body)
-  }
-}
 
 describe('N12.13 a client whose clock is five minutes wrong', () => {
   for (const { name, aheadMs } of both) {
