@@ -73,7 +73,7 @@ export function dpopKeyRing(
     thumbprints: () => [...kept.keys()],
     obtained(jkt, expiresAt) {
       const entry = kept.get(jkt)
-      if (entry !== undefined && Number.isFinite(expiresAt)) entry.until = Math.max(entry.until, expiresAt)
+      if (entry !== undefined && !Number.isNaN(expiresAt)) entry.until = Math.max(entry.until, expiresAt)
     },
   })
   return ring

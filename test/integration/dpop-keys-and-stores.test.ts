@@ -242,6 +242,25 @@ describe('D8 how long a key is held', () => {
     expect((await tokens.getToken('api', {}, { forceRenewal: true })).jkt).toBe(await ring.thumbprint())
   })
 
+  test('D8 the key of a token that does not expire stays', async ({ elsewhere, clock }) => {
+    const ring = dpopKeyRing(k1.jwk, { clock })
+    const jkt = await ring.thumbprint()
+    const token = createAccessToken({
+      accessToken: 'lasting',
+      tokenType: 'DPoP',
+      expiresAt: Number.POSITIVE_INFINITY,
+      jkt,
+    })
+    const source = staticSource(token, { clock })
+    const call = authorizedFetch(authorizerFrom(source, { origins: [elsewhere.origin] }, { dpop: ring, clock }))
+    await call(elsewhere.origin)
+    ring.rotate(k2.jwk)
+    await clock.advance(HOUR)
+    await ring.thumbprint()
+    await call(elsewhere.origin)
+    expect(elsewhere.requests.map(xOf)).toEqual([k1.jwk.x, k1.jwk.x])
+  })
+
   test('D6 D8 a static token of a key that has gone is not sent', async ({ elsewhere, clock }) => {
     const ring = dpopKeyRing(k1.jwk, { clock })
     const jkt = await ring.thumbprint()
