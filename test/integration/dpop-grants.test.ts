@@ -1,6 +1,6 @@
 import { none, privateKeyJwt } from 'evertoken'
 import { dpopKeyRing } from 'evertoken/dpop'
-import { decodeJwt } from 'jose'
+import { calculateJwkThumbprint, decodeJwt } from 'jose'
 import { describe, expect } from 'vitest'
 import type { AuthorizationServer } from '../../demo/authorization-server.ts'
 import { rejection, test } from '../support/fixtures.ts'
@@ -196,6 +196,8 @@ describe('D5 N12.12 dpop_jkt', () => {
 
       const { token } = await askFor(client, grant, asked)
       expect(token.jkt).toBe(asked.jkt)
+      const { jwk: proved } = proofOf(client.sent.at(-1) as SentRequest).header
+      expect(await calculateJwkThumbprint(Object(proved))).toBe(asked.jkt)
       const thiefRing = dpopKeyRing(another.jwk)
       const thief = grantClient({ issuer: server.issuer, clientId: CONFIDENTIAL, ring: thiefRing })
       const error = await rejection(askFor(thief, stolen, { ...asked, jkt: await thiefRing.thumbprint() }))

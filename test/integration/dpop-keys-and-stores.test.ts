@@ -99,6 +99,7 @@ describe('D7 tokens in a shared store', () => {
       const other = await dpopKeyRing(k2.jwk).thumbprint()
       for (const [key, text] of store.entries) store.entries.set(key, JSON.stringify(change(JSON.parse(text), other)))
       const tokens = manage({ dpop: k1.jwk }, { store })
+      expect(await tokens.getToken('api')).toMatchObject({ accessToken: 'token-2', jkt })
       await tokens.fetch('api', { baseUrl: elsewhere.origin })('x')
       expect(elsewhere.requests[0]?.headers.authorization).toBe('DPoP token-2')
       expect(jktsIn(store)).toEqual([jkt])
