@@ -1,6 +1,7 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { type ClientMetadata, type Configuration, errors, type JWK, Provider } from 'oidc-provider'
+import { type CodeRequest, issueCode } from './issue-code.ts'
 import { listenOnLoopback } from './loopback.ts'
 import { memoryAdapter } from './memory-adapter.ts'
 import { type SeenAssertion, type SeenTokenRequest, seenTokenRequest } from './token-request-log.ts'
@@ -12,6 +13,8 @@ export interface AuthorizationServerOptions {
   readonly resources: Readonly<Record<string, ProtectedResource>>
   /** Whether client assertions must be addressed to the issuer, as one string, and to nothing else. Default: true. */
   readonly strictAudience?: boolean
+  /** Whether proofs need a nonce of the server, which changes every minute (RFC 9449 section 8). Default: false. */
+  readonly requireDPoPNonce?: boolean
   /** Further settings of the provider, for what machine clients do not need. */
   readonly settings?: Configuration
 }
@@ -33,6 +36,8 @@ export interface AuthorizationServer extends AsyncDisposable {
   readonly tokenRequests: readonly SeenTokenRequest[]
   /** Of all endpoints, as far as they were genuine. */
   readonly assertions: readonly SeenAssertion[]
+  /** Issues an authorization code without a browser, for a client with the grant types `authorization_code` and `refresh_token`. */
+  issueCode(request: CodeRequest): Promise<string>
   /** Refuses connections until `resume`. */
   pause(): Promise<void>
   resume(): Promise<void>
@@ -60,6 +65,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     issuer,
     tokenRequests,
     assertions,
+    issueCode: (request) => issueCode(provider, options.resources[request.resource]?.scope ?? '', request),
     pause: shut,
     resume: reopen,
     close: shut,
@@ -68,7 +74,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 }
 
 function createProvider(issuer: string, options: AuthorizationServerOptions, assertions: SeenAssertion[]): Provider {
-  const { clients, resources, strictAudience = true, settings = {} } = options
+  const { clients, resources, strictAudience = true, requireDPoPNonce = false, settings = {} } = options
   const scopes = Object.values(resources).flatMap(({ scope }) => scope.split(' '))
   return new Provider(issuer, {
     adapter: memoryAdapter(),
@@ -78,12 +84,22 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
       grant_types: ['client_credentials'],
       ...client,
     })),
-    scopes: [...new Set(scopes)],
+    scopes: [...new Set(['openid', 'offline_access', ...scopes])],
+    findAccount: (_context, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
     jwks: { keys: signingKeys() },
-    ttl: { ClientCredentials: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600 },
+    ttl: {
+      ClientCredentials: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600,
+      AccessToken: (_context, token) => token.resourceServer?.accessTokenTTL ?? 600,
+      Grant: 3600,
+      IdToken: 600,
+      RefreshToken: 3600,
+    },
     cookies: { keys: ['not used by machine clients'] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
-    enabledJWA: { clientAuthSigningAlgValues: [...JWT_ALGS, ...HMAC_ALGS] },
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...JWT_ALGS, ...HMAC_ALGS],
+      dPoPSigningAlgValues: [...JWT_ALGS, 'Ed25519'],
+    },
     // The successor of RFC 7523 asks for the issuer, as one string; the provider by itself takes endpoints as well.
     assertJwtClientAuthClaimsAndHeader(_context, claims, header) {
       assertions.push({ header, claims })
@@ -95,6 +111,11 @@ function createProvider(issuer: string, options: AuthorizationServerOptions, ass
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       revocation: { enabled: true, allowedPolicy: () => true },
+      dPoP: {
+        enabled: true,
+        requireNonce: () => requireDPoPNonce,
+        ...(requireDPoPNonce && { nonceSecret: randomBytes(32) }),
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => Object.keys(resources)[0] ?? '',

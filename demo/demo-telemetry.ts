@@ -44,16 +44,26 @@ export function createDemoTelemetry(report: Report): DemoTelemetry {
     return result
   }
 
+  function reportRetry(reason: string): void {
+    if (reason === 'invalid_token') {
+      report.line('', 'an API refused its token: another one, and the same call again', 'bad')
+      return
+    }
+    report.totals.proofsRepeated++
+    report.line('', 'an API asked for its new nonce: another proof, and the same call again', 'busy')
+  }
+
   return {
     events,
     run(operation, work) {
       if (operation.name === 'token.get') return watchGet(operation.client, () => work({}))
       if (operation.name === 'token.request') return watchRequest(operation.client, () => work({}))
-      if (operation.name === 'resource.retry')
-        report.line('', 'an API refused its token: another one, and the same call again', 'bad')
+      if (operation.name === 'resource.retry') reportRetry(operation.reason)
       return work({})
     },
     note(event) {
+      if (event.name === 'proof_retried')
+        report.line(event.client, 'the authorization server asked for its nonce: another proof', 'busy')
       if (event.name !== 'renewal_failed') return
       report.line(event.client, `renewal failed (${event.error}), the token in hand still serves`, 'bad')
       events.emit('renewal_failed', event.client)

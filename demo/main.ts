@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { clientSecretBasic, createTokenManager, privateKeyJwt } from 'evertoken'
 import { startAuthorizationServer } from './authorization-server.ts'
 import { createDemoTelemetry } from './demo-telemetry.ts'
+import { createDPoPCheck } from './dpop-check.ts'
+import { nonces, rotatedByTime } from './nonce-policy.ts'
 import { createReport } from './report.ts'
 import { startResourceServer } from './resource-server.ts'
 import { startWorker } from './worker.ts'
@@ -13,12 +15,13 @@ const report = createReport(process.stdout)
 const stopping = new AbortController()
 process.once('SIGINT', () => stopping.abort()).once('SIGTERM', () => stopping.abort())
 
-// An authorization server and two APIs, all of them real, all of them on this machine.
+// An authorization server and three APIs, all of them real, all of them on this machine.
 const secret = 'a secret that only the demo knows'
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const server = await startAuthorizationServer({
   clients: [
     { client_id: 'catalog-worker', client_secret: secret, token_endpoint_auth_method: 'client_secret_basic' },
+    { client_id: 'payroll-worker', client_secret: secret, dpop_bound_access_tokens: true },
     {
       client_id: 'invoice-worker',
       token_endpoint_auth_method: 'private_key_jwt',
@@ -29,14 +32,20 @@ const server = await startAuthorizationServer({
   resources: {
     'urn:demo:catalog': { scope: 'catalog:read', lifetimeSeconds: 10 },
     'urn:demo:invoices': { scope: 'invoice:read', lifetimeSeconds: 13 },
+    'urn:demo:payroll': { scope: 'payroll:read', lifetimeSeconds: 30 },
   },
+  requireDPoPNonce: true,
 })
 const { issuer } = server
 const catalogApi = await startResourceServer({ issuer, audience: 'urn:demo:catalog', scope: 'catalog:read' })
 const invoiceApi = await startResourceServer({ issuer, audience: 'urn:demo:invoices', scope: 'invoice:read' })
+// Takes a token only with a proof of its key, and a proof only with a nonce that is at most five seconds old.
+const dpop = createDPoPCheck({ nonces: rotatedByTime(nonces(), { everyMs: 5000 }) })
+const payrollApi = await startResourceServer({ issuer, audience: 'urn:demo:payroll', scope: 'payroll:read', dpop })
 report.line('authorization server', `at ${issuer}`)
 report.line('catalog API', `at ${catalogApi.url}`)
 report.line('invoice API', `at ${invoiceApi.url}`)
+report.line('payroll API', `at ${payrollApi.url}`)
 
 // All that an application writes: its clients, and a fetch for each API.
 const telemetry = createDemoTelemetry(report)
@@ -56,12 +65,21 @@ const tokens = createTokenManager({
       scope: 'invoice:read',
       resource: 'urn:demo:invoices',
     },
+    payroll: {
+      issuer,
+      clientId: 'payroll-worker',
+      authentication: clientSecretBasic(secret),
+      scope: 'payroll:read',
+      resource: 'urn:demo:payroll',
+      dpop: true,
+    },
   },
   telemetry,
 })
 const workers = [
   startWorker('catalog', { call: tokens.fetch('catalog', { baseUrl: catalogApi.url }), path: 'products', report }),
   startWorker('invoice', { call: tokens.fetch('invoice', { baseUrl: invoiceApi.url }), path: 'list', report }),
+  startWorker('payroll', { call: tokens.fetch('payroll', { baseUrl: payrollApi.url }), path: 'slips', report }),
 ]
 
 /** One round of what may go wrong in the life of a token. */
@@ -84,6 +102,15 @@ async function round(signal: AbortSignal): Promise<void> {
   await pause(3000, undefined, { signal })
 }
 
+/** What the payroll API saw of proofs. */
+function reportProofs(): void {
+  const { accepted, refused, proofs } = dpop.record
+  const used = new Set(proofs.map(({ claims }) => claims.jti)).size
+  const others = [...refused].filter(([error]) => error !== 'use_dpop_nonce').reduce((sum, [, times]) => sum + times, 0)
+  const text = `${accepted} proofs accepted, ${proofs.length - used} of them used twice, ${others} wrong`
+  report.line('payroll API', text, others === 0 ? 'good' : 'bad')
+}
+
 try {
   do await round(stopping.signal)
   while (!isOnce)
@@ -92,7 +119,8 @@ try {
 } finally {
   await Promise.all(workers.map((worker) => worker.stop()))
   await tokens.close()
-  await Promise.all([server.close(), catalogApi.close(), invoiceApi.close()])
+  await Promise.all([server.close(), catalogApi.close(), invoiceApi.close(), payrollApi.close()])
 }
+reportProofs()
 report.summary()
 process.exitCode = report.totals.callsFailed === 0 ? 0 : 1

@@ -9,6 +9,8 @@ export interface Totals {
   callsFailed: number
   tokenRequests: number
   callsThatWaited: number
+  /** Calls that an API wanted another proof for. */
+  proofsRepeated: number
 }
 
 /** A live account of what happens, one line at a time. */
@@ -25,7 +27,7 @@ const WHO_WIDTH = 22
 export function createReport(stream: NodeJS.WriteStream): Report {
   const startedAt = performance.now()
   const hasColours = stream.isTTY === true && process.env.NO_COLOR === undefined
-  const totals: Totals = { callsMade: 0, callsFailed: 0, tokenRequests: 0, callsThatWaited: 0 }
+  const totals: Totals = { callsMade: 0, callsFailed: 0, tokenRequests: 0, callsThatWaited: 0, proofsRepeated: 0 }
   const write = (text: string): void => {
     stream.write(`${text}\n`)
   }
@@ -43,6 +45,7 @@ export function createReport(stream: NodeJS.WriteStream): Report {
         ['calls failed', totals.callsFailed],
         ['token requests', totals.tokenRequests],
         ['calls that waited for a token', totals.callsThatWaited],
+        ['calls with a new nonce', totals.proofsRepeated],
       ]
       write('')
       for (const [name, value] of rows) write(`  ${name.padEnd(32)}${String(value).padStart(6)}`)

@@ -1,12 +1,16 @@
 import { createServer, type IncomingMessage } from 'node:http'
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
+import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose'
+import type { DPoPCheck } from './dpop-check.ts'
 import { listenOnLoopback } from './loopback.ts'
+import { challengeOf, Refusal } from './refusal.ts'
 
 /** Whose tokens an API takes, and what they must be good for. */
 export interface ResourceServerOptions {
   readonly issuer: string
   readonly audience: string
   readonly scope: string
+  /** Takes DPoP-bound tokens only, with proofs that pass this check (RFC 9449). Default: takes Bearer tokens. */
+  readonly dpop?: DPoPCheck
 }
 
 /** An API that checks access tokens. */
@@ -23,42 +27,46 @@ export interface ResourceServer extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/** What is wrong with a request (RFC 6750 section 3.1). */
-interface Refusal {
+/** What an API does about a request. */
+interface Answer {
   readonly status: number
-  readonly challenge: string
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** Starts an API that takes JWT access tokens (RFC 9068) of one issuer, for itself, with one scope value. */
-export async function startResourceServer({ issuer, audience, scope }: ResourceServerOptions): Promise<ResourceServer> {
+export async function startResourceServer(options: ResourceServerOptions): Promise<ResourceServer> {
+  const { issuer, audience, scope, dpop } = options
   const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
   const answers = new Map<number, number>()
   const rejected = new Set<string>()
   let current: string | undefined
   let rejectsAll = false
 
-  async function refusalOf({ headers }: IncomingMessage): Promise<Refusal | undefined> {
-    const token = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
-    if (token === undefined) return { status: 401, challenge: 'Bearer' }
-    try {
-      const { payload } = await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt' })
-      if (rejectsAll || rejected.has(String(payload.jti))) return invalidToken('revoked')
-      if (!String(payload.scope).split(' ').includes(scope)) {
-        return { status: 403, challenge: `Bearer error="insufficient_scope", scope="${scope}"` }
-      }
-      current = payload.jti
-      return undefined
-    } catch (error) {
-      return invalidToken(error instanceof errors.JWTExpired ? 'expired' : 'not valid here')
-    }
+  async function verifyToken(token: string): Promise<JWTPayload> {
+    const payload = await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt' }).then(
+      (verified) => verified.payload,
+      (error) => {
+        throw invalidToken(error instanceof errors.JWTExpired ? 'expired' : 'not valid here')
+      },
+    )
+    if (rejectsAll || rejected.has(String(payload.jti))) throw invalidToken('revoked')
+    if (!String(payload.scope).split(' ').includes(scope)) throw new Refusal('insufficient_scope', '', scope)
+    current = payload.jti
+    return payload
+  }
+
+  async function answerTo(request: IncomingMessage): Promise<Answer> {
+    if (dpop === undefined) return await bearerAnswer(request, verifyToken)
+    const { method = '', headers } = request
+    const verdict = await dpop.check({ method, url: `http://127.0.0.1:${port}${request.url}`, headers }, verifyToken)
+    const date = new Date(dpop.now()).toUTCString()
+    return { status: verdict.refusal?.status ?? 200, headers: { date, ...verdict.headers } }
   }
 
   const server = createServer(async (request, response) => {
-    const refusal = await refusalOf(request)
-    const status = refusal?.status ?? 200
+    const { status, headers } = await answerTo(request)
     answers.set(status, (answers.get(status) ?? 0) + 1)
-    if (refusal !== undefined) response.setHeader('www-authenticate', refusal.challenge)
-    response.writeHead(status, { 'content-type': 'application/json' })
+    response.writeHead(status, { 'content-type': 'application/json', ...headers })
     response.end(JSON.stringify({ status, path: request.url }))
   })
   const { port, shut } = await listenOnLoopback(server)
@@ -77,6 +85,21 @@ export async function startResourceServer({ issuer, audience, scope }: ResourceS
   }
 }
 
+async function bearerAnswer(
+  { headers }: IncomingMessage,
+  verifyToken: (token: string) => Promise<unknown>,
+): Promise<Answer> {
+  const token = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
+  try {
+    if (token === undefined) throw new Refusal('none')
+    await verifyToken(token)
+    return { status: 200, headers: {} }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return { status: error.status, headers: { 'www-authenticate': challengeOf('Bearer', error) } }
+  }
+}
+
 function invalidToken(reason: string): Refusal {
-  return { status: 401, challenge: `Bearer error="invalid_token", error_description="the token is ${reason}"` }
+  return new Refusal('invalid_token', `the token is ${reason}`)
 }

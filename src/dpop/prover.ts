@@ -113,7 +113,9 @@ class MadeProof implements Proof {
 
   learn(nonce: string | undefined, isDemanded: boolean): boolean {
     const { nonces, nonceKey } = this.#parts
-    if (nonce !== undefined || isDemanded) nonces.learn(nonceKey, nonce, isDemanded)
+    // A demand that was made of an older proof is late: it must not bring back a nonce that was replaced since.
+    const isTimelyDemand = isDemanded && nonces.known(nonceKey) === this.#nonce
+    if (nonce !== undefined) nonces.learn(nonceKey, nonce, isTimelyDemand)
     const known = nonces.known(nonceKey)
     return known !== undefined && known !== this.#nonce
   }

@@ -172,3 +172,12 @@ export function definitions(): void {
   // @ts-expect-error M2 an option that there is not
   createTokenManager({ clients: { a: base }, cache: true })
 }
+
+export function keys(): void {
+  const key = { kty: 'EC', crv: 'P-256' }
+  createTokenManager({
+    clients: { bound: { ...base, dpop: true }, own: { ...base, dpop: key }, given: { ...base, dpop: () => key } },
+  })
+  // @ts-expect-error D6 there is no half way: a client's tokens are bound or the option is left out
+  createTokenManager({ clients: { bound: { ...base, dpop: false } } })
+}
