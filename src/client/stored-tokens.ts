@@ -20,14 +20,21 @@ export async function deleteStored(
   shape: string,
   held: AccessToken | undefined,
 ): Promise<AccessToken | undefined> {
-  // By the key that the token was bound to, and by the one that others may have bound theirs to since.
-  const keys = dpop === undefined ? [undefined] : [held?.jkt, (await dpop.keys.current()).jkt]
-  const names = keys.filter((jkt, at) => keys.indexOf(jkt) === at && (jkt !== undefined || dpop === undefined))
   let found = held
-  for (const jkt of names) {
+  for (const jkt of await keysOf(dpop, held)) {
     const name = await storeKey(definition, shape, jkt)
     found ??= parseStoredToken(await store.get(name), clock.now())
     await store.delete(name)
   }
   return found
+}
+
+/** By the key that the token is bound to, by the one that others may have bound theirs to since, and by those before. */
+async function keysOf(
+  dpop: ClientDPoP | undefined,
+  held: AccessToken | undefined,
+): Promise<ReadonlySet<string | undefined>> {
+  if (dpop === undefined) return new Set([undefined])
+  const { jkt } = await dpop.keys.current()
+  return new Set([...(held?.jkt === undefined ? [] : [held.jkt]), jkt, ...dpop.keys.thumbprints()])
 }

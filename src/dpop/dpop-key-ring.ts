@@ -21,6 +21,8 @@ export interface ProofKeys {
   current(): Promise<DPoPKey>
   /** The key that a token is bound to, as long as there are tokens of it. */
   keyOf(jkt: string): DPoPKey | undefined
+  /** Thumbprints of all keys that there may be tokens of. */
+  thumbprints(): readonly string[]
   /** Takes note of a token that is bound to a key. */
   obtained(jkt: string, expiresAt: number): void
 }
@@ -68,9 +70,10 @@ export function dpopKeyRing(
   inner.set(ring, {
     current,
     keyOf: (jkt) => kept.get(jkt)?.key,
+    thumbprints: () => [...kept.keys()],
     obtained(jkt, expiresAt) {
       const entry = kept.get(jkt)
-      if (entry !== undefined && Number.isFinite(expiresAt)) entry.until = Math.max(entry.until, expiresAt)
+      if (entry !== undefined && !Number.isNaN(expiresAt)) entry.until = Math.max(entry.until, expiresAt)
     },
   })
   return ring

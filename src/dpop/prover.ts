@@ -38,6 +38,8 @@ export interface Proof {
 export interface Prover {
   /** Whether the key is still there. */
   holds(jkt: string): boolean
+  /** Whether the key is there, used already or not: a grant outlives the process that began it. */
+  finds(jkt: string): Promise<boolean>
   /**
    * Proves one request; at once where nothing has to be waited for.
    *
@@ -50,6 +52,10 @@ export interface Prover {
 export function createProver(keys: ProofKeys, nonces: Nonces): Prover {
   return {
     holds: (jkt) => keys.keyOf(jkt) !== undefined,
+    async finds(jkt) {
+      if (keys.keyOf(jkt) === undefined) await keys.current()
+      return keys.keyOf(jkt) !== undefined
+    },
     prove(request) {
       const key = keys.keyOf(request.jkt)
       if (key === undefined) {
