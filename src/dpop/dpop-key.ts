@@ -10,7 +10,7 @@ import {
   sortOfJwk,
 } from '../keys/index.ts'
 import { ConfigurationError } from '../token/index.ts'
-import { base64url, describe } from '../util/index.ts'
+import { base64url, describe, lazy } from '../util/index.ts'
 
 /** A key that signs proofs. */
 export interface DPoPKey {
@@ -35,11 +35,7 @@ export function prepareDPoPKey(key: PrivateKey): LoadDPoPKey {
   if (!prepared.hasPublicPart) {
     throw keyInvalid('a key pair or an extractable key', 'a private key whose public part is out of reach')
   }
-  let loaded: Promise<DPoPKey> | undefined
-  return () => {
-    loaded ??= prepared.load().then(dpopKeyOf)
-    return loaded
-  }
+  return lazy(async () => dpopKeyOf(await prepared.load()))
 }
 
 async function dpopKeyOf(signer: Signer): Promise<DPoPKey> {

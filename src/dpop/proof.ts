@@ -45,12 +45,16 @@ export function proofOf(
   return signEncoded(signer, `${header}.${base64url(payload)}`, signal)
 }
 
+/** The further claims are made text by themselves, and read again: what they do to be serialised must not reach the rest of the proof. */
 function textWith(own: object, claims: ProofClaims): string {
+  let plain: unknown
   try {
-    return JSON.stringify({ ...own, ...claims })
+    plain = JSON.parse(JSON.stringify(claims))
   } catch (cause) {
     throw invalid('claims that JSON can hold', 'another value', cause)
   }
+  assertProofClaims(plain)
+  return JSON.stringify({ ...plain, ...own })
 }
 
 /** The target as it is sent, without query and fragment (RFC 9449 section 4.2). Nothing is encoded or decoded on top of that. */

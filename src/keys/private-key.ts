@@ -104,12 +104,23 @@ function lookAtPem(pem: string): Look {
 
 const KIND_BY_CURVE: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'Ed25519'])
 
+const EC_MEMBERS = ['x', 'y']
+/** What a private JWK has beside "d" (RFC 7518 section 6, RFC 8037 section 2); of RSA keys the platforms take whole ones only. */
+const MEMBERS: Readonly<Record<KeyKind, readonly string[]>> = {
+  RSA: ['n', 'e', 'p', 'q', 'dp', 'dq', 'qi'],
+  'P-256': EC_MEMBERS,
+  'P-384': EC_MEMBERS,
+  'P-521': EC_MEMBERS,
+  Ed25519: ['x'],
+}
+
 function lookAtJwk(jwk: JsonWebKey): Look {
   if (jwk.kty === 'oct') throw keyInvalid('an asymmetric private key', 'a symmetric JWK')
   const sort = sortOfJwk(jwk)
   if (sort === undefined) throw keyInvalid('an RSA, EC or Ed25519 JWK', 'a JWK of another type')
   if (typeof jwk.d !== 'string' || jwk.d === '') throw keyInvalid('a private JWK', 'a JWK without "d"')
-  for (const member of sort.kind === 'RSA' ? ['n', 'e', 'p', 'q'] : sort.kind === 'Ed25519' ? ['x'] : ['x', 'y']) {
+  assertForSigning(jwk)
+  for (const member of MEMBERS[sort.kind]) {
     if (typeof jwk[member] !== 'string' || jwk[member] === '') {
       throw keyInvalid(`a JWK with "${member}"`, `${describe(jwk[member])} in its place`)
     }
@@ -120,6 +131,13 @@ function lookAtJwk(jwk: JsonWebKey): Look {
     ownAlg: jwk.alg,
     ownKid: jwk.kid,
   }
+}
+
+/** A key that says what it is for is used for nothing else (RFC 7517 sections 4.2 and 4.3). */
+function assertForSigning({ use, key_ops: operations }: JsonWebKey): void {
+  if (use !== undefined && use !== 'sig') throw keyInvalid('a JWK with "use" "sig"', 'one for another use')
+  if (operations === undefined || (Array.isArray(operations) && operations.includes('sign'))) return
+  throw keyInvalid('a JWK with "sign" among its "key_ops"', 'one for other operations')
 }
 
 function lookAtCryptoKey(privateKey: CryptoKey, publicKey: CryptoKey | undefined): Look {

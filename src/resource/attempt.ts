@@ -1,7 +1,7 @@
 import type { ProofClaims, Prover } from '../dpop/index.ts'
 import { observe, type Telemetry } from '../telemetry/index.ts'
 import { type AccessToken, ChallengeError, isSameToken, type TokenSource } from '../token/index.ts'
-import type { Awaitable } from '../util/index.ts'
+import { type Awaitable, waitFor } from '../util/index.ts'
 import { type DatedProof, type ProofTimes, proveDated, type Remedy } from './dated-proof.ts'
 import { assertSendable, type PresentedCertificate } from './sendable.ts'
 import { judge, nonceInVain, type ResponseHead } from './verdict.ts'
@@ -72,7 +72,8 @@ export function attemptWith(
   const proved = { jkt: token.jkt, method, url, origin, token, claims: proofClaims, signal }
   const proof = proveDated(prover, proved, { clock, serverTime, datedWithMs })
   if ('answered' in proof) return new TokenAttempt(request, state, proof)
-  return proof.then((made) => new TokenAttempt(request, state, made))
+  // A store of nonces or a signer may take its time; whoever gives up does not wait for them.
+  return waitFor(Promise.resolve(proof), signal).then((made) => new TokenAttempt(request, state, made))
 }
 
 class TokenAttempt implements Attempt {

@@ -20,7 +20,10 @@ export interface RequestTarget {
   readonly after?: Attempt | undefined
 }
 
-/** Puts tokens on requests, for any transport. */
+/**
+ * Puts tokens on requests, for any transport. A transport begins anew for every redirect that it follows, and follows none by itself: a proof is
+ * good for one request, and foreign origins get neither proof nor token.
+ */
 export interface RequestAuthorizer {
   /** Refuses a target outside the declared origins before any token is fetched. */
   begin(target: RequestTarget): Promise<Attempt>
