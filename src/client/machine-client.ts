@@ -82,9 +82,9 @@ export class MachineClient {
     return request === undefined ? this.#ownSource : this.#requestSource(this.#read(request))
   }
 
-  /** Forgets one token here and in the store, and tells which there were: by key there may be several in the store. */
-  async delete(request?: TokenRequest): Promise<readonly AccessToken[]> {
-    return this.#forget(shapeOf(this.#read(request)))
+  /** Forgets one token here and in the store. */
+  async delete(request?: TokenRequest): Promise<void> {
+    await this.#forget(shapeOf(this.#read(request)))
   }
 
   /** Forgets all tokens of this client that this process knows of. */
@@ -105,9 +105,13 @@ export class MachineClient {
 
   /** Forgets one token and tells the server that it is not needed any more (RFC 7009). */
   async revoke(request?: TokenRequest): Promise<void> {
-    const authentication = this.#authentication(this.#read(request))
-    const forgotten = await this.delete(request)
-    await Promise.all(forgotten.map((token) => this.#revoke(token, authentication)))
+    const effective = this.#read(request)
+    const authentication = this.#authentication(effective)
+    // In the store there may be one for each key, and one that another process has got since.
+    const found: AccessToken[] = []
+    const held = await this.#forget(shapeOf(effective), (token) => found.push(token))
+    const all = held === undefined ? found : [held, ...found.filter((token) => !isSameToken(token, held))]
+    await Promise.all(all.map((token) => this.#revoke(token, authentication)))
   }
 
   #revoke({ accessToken: token, jkt: boundTo }: AccessToken, authentication: ClientAuthentication): Promise<void> {
@@ -125,7 +129,7 @@ export class MachineClient {
     )
   }
 
-  async #forget(shape: string): Promise<readonly AccessToken[]> {
+  async #forget(shape: string, onFound?: (token: AccessToken) => void): Promise<AccessToken | undefined> {
     const { slots, store, definition, dpop, oauth, deadlineMs } = this.#options
     const key = this.#prefix + shape
     const drop = (): AccessToken | undefined => {
@@ -137,12 +141,12 @@ export class MachineClient {
       return held
     }
     const held = drop()
-    const own = held === undefined ? [] : [held]
-    if (store === undefined) return own
-    const stored = await deleteStored({ store, definition, dpop, clock: oauth.clock, deadlineMs }, shape, held)
+    if (store === undefined) return held
+    const stored = { store, definition, dpop, clock: oauth.clock, deadlineMs }
+    await deleteStored(stored, { shape, held, onFound })
     // Somebody may have found the entry before it was gone.
     drop()
-    return [...own, ...stored.filter((token) => held === undefined || !isSameToken(token, held))]
+    return held
   }
 
   #read(request?: TokenRequest): EffectiveRequest {

@@ -16,32 +16,35 @@ export interface StoredTokens {
   readonly deadlineMs: number
 }
 
+/** Which token is deleted. */
+export interface Deletion {
+  readonly shape: string
+  /** What the memory of this process had. */
+  readonly held: AccessToken | undefined
+  readonly onFound?: ((token: AccessToken) => void) | undefined
+}
+
 /**
- * Deletes a token from the store, whichever key it is bound to, and gives all that were found there.
+ * Deletes a token from the store, whichever key it is bound to. `onFound` is told of what was there; without it nothing is read.
  *
  * @throws TransportError with code `timeout`, or what the client's key function throws, where no key is known yet; what is known is deleted
  * before that.
  */
 export async function deleteStored(
   { store, definition, dpop, clock, deadlineMs }: StoredTokens,
-  shape: string,
-  held: AccessToken | undefined,
-): Promise<readonly AccessToken[]> {
-  const found: AccessToken[] = []
+  { shape, held, onFound }: Deletion,
+): Promise<void> {
   const done = new Set<string | undefined>()
   async function deleteOf(jkt: string | undefined): Promise<void> {
     if (done.has(jkt)) return
     done.add(jkt)
     const name = await storeKey(definition, shape, jkt)
-    const token = parseStoredToken(await store.get(name), clock.now())
+    const token = onFound && parseStoredToken(await store.get(name), clock.now())
     await store.delete(name)
-    if (token !== undefined) found.push(token)
+    if (token !== undefined) onFound?.(token)
   }
 
-  if (dpop === undefined) {
-    await deleteOf(undefined)
-    return found
-  }
+  if (dpop === undefined) return deleteOf(undefined)
   if (held?.jkt !== undefined) await deleteOf(held.jkt)
   for (const jkt of dpop.keys.thumbprints()) await deleteOf(jkt)
   try {
@@ -57,5 +60,4 @@ export async function deleteStored(
     // Somebody who says "forget" is not to hear of a key that was not needed to do so.
     if (done.size === 0) throw error
   }
-  return found
 }
