@@ -34,7 +34,7 @@ export function authorizedFetch(authorizer: RequestAuthorizer, options: Authoriz
   const { baseUrl, certificate } = options
   const abroad: Send = (call, attempt) => dispatch(options.fetch ?? globalThis.fetch, call, attempt)
   const send: Send = certificate === undefined ? abroad : (call, attempt) => dispatch(certificate.fetch, call, attempt)
-  const start: Start = (call, after) => authorizer.begin({ ...targetOf(call), certificate, after })
+  const start: Start = (call, after) => authorizer.begin(targetOf(call, certificate, after))
   return async (input, init) => {
     const request = typeof input === 'object' && 'headers' in input ? input : undefined
     const call = request === undefined ? readCall(input, init, baseUrl) : await readRequest(request, init, baseUrl)

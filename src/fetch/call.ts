@@ -1,4 +1,4 @@
-import type { RequestTarget } from '../resource/index.ts'
+import type { Attempt, RequestTarget } from '../resource/index.ts'
 import { ConfigurationError } from '../token/index.ts'
 import { parseUrl } from '../util/index.ts'
 import {
@@ -67,8 +67,9 @@ export async function readRequest(
 }
 
 /** What an authorizer is told of a call. */
-export function targetOf({ url, method, headers, proofClaims, init: { signal } }: Call): RequestTarget {
-  return { url, method, headers, proofClaims, signal: signal ?? undefined }
+export function targetOf(call: Call, certificate: RequestTarget['certificate'], after?: Attempt): RequestTarget {
+  const { url, method, headers, proofClaims, init } = call
+  return { url, method, headers, proofClaims, signal: init.signal ?? undefined, certificate, after }
 }
 
 /** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */

@@ -2,7 +2,7 @@ import { assertProofClaims, type ProofClaims, type Prover } from '../dpop/index.
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { ConfigurationError, type TokenSource } from '../token/index.ts'
 import { type Awaitable, type Clock, createServerTime, type ServerTime, systemClock, waitFor } from '../util/index.ts'
-import { type Attempt, attemptWith, budgetAfter } from './attempt.ts'
+import { type Attempt, type AttemptRequest, attemptWith, budgetAfter } from './attempt.ts'
 import type { DestinationRules } from './destination.ts'
 import { isBoundElsewhere, type PresentedCertificate } from './sendable.ts'
 
@@ -58,9 +58,19 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
       // The certificate may have been replaced, or the key have gone, while the token was on its way.
       if (isBoundElsewhere(token, { certificate, prover })) token = await source.getToken({ ...ask, rejected: token })
-      const serverTime = serverTimeOf(origin)
-      const made = { source, prover, clock, serverTime, telemetry }
-      const request = { method, url, origin, signal, certificate, proofClaims, ...made }
+      const request: AttemptRequest = {
+        method,
+        url,
+        origin,
+        signal,
+        certificate,
+        proofClaims,
+        source,
+        prover,
+        clock,
+        serverTime: serverTimeOf(origin),
+        telemetry,
+      }
       return attemptWith(request, { token, budget: budgetAfter(target.after) })
     },
   }
