@@ -1,9 +1,11 @@
 import { assertion } from './assertion.ts'
+import { dpopFetch } from './dpop-fetch.ts'
 import { exitTime } from './exit-time.ts'
 import type { Benchmark } from './figures.ts'
 import { herd } from './herd.ts'
 import { importTime } from './import-time.ts'
 import { memory } from './memory.ts'
+import { proof } from './proof.ts'
 import { shortTokens } from './short-tokens.ts'
 import { warmGet } from './warm-get.ts'
 import { wrappedFetch } from './wrapped-fetch.ts'
@@ -15,6 +17,8 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['short-tokens', shortTokens],
   ['fetch', wrappedFetch],
   ['assertion', assertion],
+  ['proof', proof],
+  ['dpop-fetch', dpopFetch],
   ['memory', memory],
   ['import', importTime],
   ['exit', exitTime],

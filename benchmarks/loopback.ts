@@ -12,9 +12,9 @@ export interface Loopback {
   close(): Promise<void>
 }
 
-/** Starts the server of `programs/server.ts`. */
-export async function startLoopback({ lifetimeSeconds = 3600, delayMs = 0 } = {}): Promise<Loopback> {
-  const child = fork(programPath('server'), [String(lifetimeSeconds), String(delayMs)])
+/** Starts the server of `programs/server.ts`. With `nonceMs` its API demands proofs with a nonce that changes that often; `/open` does not. */
+export async function startLoopback({ lifetimeSeconds = 3600, delayMs = 0, nonceMs = 0 } = {}): Promise<Loopback> {
+  const child = fork(programPath('server'), [lifetimeSeconds, delayMs, nonceMs].map(String))
   const [port] = await once(child, 'message')
   const origin = `http://127.0.0.1:${port}`
   return {

@@ -1,16 +1,16 @@
-/** Something that is measured in rounds; a round gives one number. */
-export type Round = () => Promise<number>
+/** Something that is measured in rounds; a round gives one number, or several that belong together. */
+export type Round<Result = number> = () => Promise<Result>
 
 /**
  * Runs rounds of several subjects in turn, so that a noisy neighbour disturbs all of them alike. Every second turn goes
  * backwards, so that nobody is always the one who runs after another's garbage.
  */
-export async function interleaved<Name extends string>(
-  rounds: Readonly<Record<Name, Round>>,
+export async function interleaved<Name extends string, Result = number>(
+  rounds: Readonly<Record<Name, Round<Result>>>,
   { turns, warmUps = 1 }: { readonly turns: number; readonly warmUps?: number },
-): Promise<Readonly<Record<Name, readonly number[]>>> {
+): Promise<Readonly<Record<Name, readonly Result[]>>> {
   const names = Object.keys(rounds) as Name[]
-  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, number[]>
+  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, Result[]>
   for (let turn = -warmUps; turn < turns; turn++) {
     const order = turn % 2 === 0 ? names : [...names].reverse()
     for (const name of order) {

@@ -32,9 +32,9 @@ export function clientCredentialsSource(request: EffectiveRequest, options: Clie
 function keyedSource(request: EffectiveRequest, options: ClientCredentialsOptions, { keys }: ClientDPoP): TokenSource {
   return {
     async getToken(ask) {
-      const { jkt } = await keys.current()
-      const token = await boundSource(request, options, jkt).getToken(ask)
-      keys.obtained(jkt, token.expiresAt)
+      const key = await keys.current()
+      const token = await boundSource(request, options, key.jkt).getToken(ask)
+      keys.obtained(key, token.expiresAt)
       return token
     },
   }

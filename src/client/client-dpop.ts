@@ -1,4 +1,5 @@
 import {
+  createNonces,
   createProver,
   type DPoPKeyRing,
   dpopKeyRing,
@@ -10,13 +11,25 @@ import {
 } from '../dpop/index.ts'
 import { generateSigner, type PrivateKey } from '../keys/index.ts'
 import { ConfigurationError } from '../token/index.ts'
-import type { Awaitable, Clock } from '../util/index.ts'
+import { type Awaitable, type Clock, lazy } from '../util/index.ts'
 
 /**
  * The key that a client's tokens are bound to (RFC 9449). `true`: an ES256 key that is made for this process and this client. A function is asked
  * whenever a token is obtained, and a `dpopKeyRing` changes keys when it is told to.
  */
 export type ClientDPoPOption = true | PrivateKey | DPoPKeyRing | (() => Awaitable<PrivateKey>)
+
+/** Where nonces are kept: nobody else has a use for those of a key that nobody else has. */
+export interface NonceMemories {
+  readonly own: Nonces
+  readonly shared: Nonces
+}
+
+/** The memories of one manager. */
+export function nonceMemories({ store, ...rest }: Parameters<typeof createNonces>[0]): NonceMemories {
+  const own = createNonces(rest)
+  return { own, shared: store === undefined ? own : createNonces({ store, ...rest }) }
+}
 
 /** What one client proves its possession with. */
 export interface ClientDPoP {
@@ -34,12 +47,13 @@ export interface ClientDPoP {
 export function clientDPoP(
   clientName: string,
   option: ClientDPoPOption | undefined,
-  { clock, nonces }: { readonly clock: Clock; readonly nonces: Nonces },
+  { clock, nonces }: { readonly clock: Clock; readonly nonces: NonceMemories },
 ): ClientDPoP | undefined {
   if (option === undefined) return undefined
   try {
     const keys = proofKeysOf(ringFor(option, clock))
-    return { keys, prover: createProver(keys, nonces), isOfProcess: option === true }
+    const isOfProcess = option === true
+    return { keys, prover: createProver(keys, isOfProcess ? nonces.own : nonces.shared), isOfProcess }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error
     throw new ConfigurationError(`client "${clientName}", dpop: ${error.message}`, { code: error.code })
@@ -48,13 +62,5 @@ export function clientDPoP(
 
 function ringFor(option: ClientDPoPOption, clock: Clock): DPoPKeyRing {
   if (isDPoPKeyRing(option)) return option
-  return dpopKeyRing(option === true ? once(generateSigner) : option, { clock })
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined
-  return () => {
-    made ??= make()
-    return made
-  }
+  return dpopKeyRing(option === true ? lazy(generateSigner) : option, { clock })
 }

@@ -1,9 +1,9 @@
 import type { LRUCache } from 'lru-cache'
 import type { Prover } from '../dpop/index.ts'
-import { type OAuthClient, revokeToken } from '../oauth/index.ts'
+import { type ClientAuthentication, type OAuthClient, revokeToken } from '../oauth/index.ts'
 import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
 import type { TokenStore } from '../store/index.ts'
-import { type AccessToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
+import { type AccessToken, isSameToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
 import { canonicalText, withDeadline } from '../util/index.ts'
 import { authenticationFor, type ClientAssertionService } from './assertion-service.ts'
 import { clientCredentialsSource } from './client-credentials.ts'
@@ -82,9 +82,9 @@ export class MachineClient {
     return request === undefined ? this.#ownSource : this.#requestSource(this.#read(request))
   }
 
-  /** Forgets one token here and in the store, and tells which it was. */
-  async delete(request?: TokenRequest): Promise<AccessToken | undefined> {
-    return this.#forget(shapeOf(this.#read(request)))
+  /** Forgets one token here and in the store. */
+  async delete(request?: TokenRequest): Promise<void> {
+    await this.#forget(shapeOf(this.#read(request)))
   }
 
   /** Forgets all tokens of this client that this process knows of. */
@@ -105,30 +105,32 @@ export class MachineClient {
 
   /** Forgets one token and tells the server that it is not needed any more (RFC 7009). */
   async revoke(request?: TokenRequest): Promise<void> {
-    const held = await this.delete(request)
-    if (held === undefined) return
+    const effective = this.#read(request)
+    const authentication = this.#authentication(effective)
+    // In the store there may be one for each key, and one that another process has got since.
+    const found: AccessToken[] = []
+    const held = await this.#forget(shapeOf(effective), (token) => found.push(token))
+    const all = held === undefined ? found : [held, ...found.filter((token) => !isSameToken(token, held))]
+    await Promise.all(all.map((token) => this.#revoke(token, authentication)))
+  }
+
+  #revoke({ accessToken: token, jkt: boundTo }: AccessToken, authentication: ClientAuthentication): Promise<void> {
     const { oauth, dpop, deadlineMs: ms } = this.#options
     // Without its key the token can be revoked all the same, unless the server asks for a proof.
-    const jkt = held.jkt !== undefined && dpop?.prover.holds(held.jkt) ? held.jkt : undefined
-    const authentication = this.#authentication(this.#read(request))
+    const jkt = boundTo !== undefined && dpop?.prover.holds(boundTo) ? boundTo : undefined
     const error = (): Error =>
       new TransportError(
         `client "${oauth.clientName}": expected the revocation to end within ${ms} ms, got no answer`,
-        {
-          code: 'timeout',
-          retryable: true,
-          ambiguous: true,
-        },
+        { code: 'timeout', retryable: true, ambiguous: true },
       )
-    await withDeadline(
-      (signal) =>
-        revokeToken(oauth, { token: held.accessToken, tokenTypeHint: 'access_token', authentication, jkt, signal }),
+    return withDeadline(
+      (signal) => revokeToken(oauth, { token, tokenTypeHint: 'access_token', authentication, jkt, signal }),
       { clock: oauth.clock, ms, error },
     )
   }
 
-  async #forget(shape: string): Promise<AccessToken | undefined> {
-    const { slots, store } = this.#options
+  async #forget(shape: string, onFound?: (token: AccessToken) => void): Promise<AccessToken | undefined> {
+    const { slots, store, definition, dpop, oauth, deadlineMs } = this.#options
     const key = this.#prefix + shape
     const drop = (): AccessToken | undefined => {
       this.#epoch++
@@ -140,11 +142,11 @@ export class MachineClient {
     }
     const held = drop()
     if (store === undefined) return held
-    const { definition, dpop, oauth } = this.#options
-    const stored = await deleteStored({ store, definition, dpop, clock: oauth.clock }, shape, held)
+    const stored = { store, definition, dpop, clock: oauth.clock, deadlineMs }
+    await deleteStored(stored, { shape, held, onFound })
     // Somebody may have found the entry before it was gone.
     drop()
-    return stored
+    return held
   }
 
   #read(request?: TokenRequest): EffectiveRequest {

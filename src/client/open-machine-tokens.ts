@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import { createNonces } from '../dpop/index.ts'
 import { LIFETIME_LIMITS, type OAuthClient, watchCertificate } from '../oauth/index.ts'
 import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
 import { tolerantStore } from '../store/index.ts'
@@ -7,7 +6,7 @@ import { errorName, harmless, noTelemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { createDetachedRunner, systemClock } from '../util/index.ts'
 import type { LifetimeOptions } from './client-definition.ts'
-import { clientDPoP } from './client-dpop.ts'
+import { clientDPoP, nonceMemories } from './client-dpop.ts'
 import { checkClient } from './client-settings.ts'
 import { MachineClient, type MachineClientOptions } from './machine-client.ts'
 import { sharedServers } from './shared-servers.ts'
@@ -41,7 +40,7 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
     sources: once(() => new LRUCache<string, TokenSource>({ max })),
     isObserved: options.telemetry !== undefined,
   }
-  const nonces = createNonces({ store: options.nonceStore, clock, telemetry })
+  const nonces = nonceMemories({ store: options.nonceStore, clock, telemetry })
   const runDetached = createDetachedRunner()
   const serverOf = sharedServers({ fetch: options.fetch, clock, telemetry })
   const entries = Object.entries(options.clients).map(([clientName, given]): [string, MachineClientOptions] => {

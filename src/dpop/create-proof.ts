@@ -43,7 +43,7 @@ export async function createProof(key: PrivateKey, options: CreateProofOptions):
   }
   const wallTime = clock.wallTime()
   const sign = (dpopKey: DPoPKey, ath: string | undefined): Awaitable<string> =>
-    proofOf(dpopKey, { method, url, wallTime, nonce, ath, claims }, signal)
+    proofOf(dpopKey, { method, url, wallTime, nonce: nonce ?? undefined, ath, claims }, signal)
   const ath = accessToken === undefined ? undefined : hash(accessToken)
   const dpopKey = typeof key === 'object' ? ready.get(key) : undefined
   // What is there is not waited for.

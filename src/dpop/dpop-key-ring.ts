@@ -21,8 +21,10 @@ export interface ProofKeys {
   current(): Promise<DPoPKey>
   /** The key that a token is bound to, as long as there are tokens of it. */
   keyOf(jkt: string): DPoPKey | undefined
+  /** Thumbprints of all keys that there may be tokens of. */
+  thumbprints(): readonly string[]
   /** Takes note of a token that is bound to a key. */
-  obtained(jkt: string, expiresAt: number): void
+  obtained(key: DPoPKey, expiresAt: number): void
 }
 
 /** What a {@link dpopKeyRing} may be told. */
@@ -46,32 +48,43 @@ export function dpopKeyRing(
   { clock = systemClock }: DPoPKeyRingOptions = {},
 ): DPoPKeyRing {
   let next = sourceOf(key)
+  /** Keys that nobody has asked for here yet. Those that are replaced before that are kept too: another process may have used them. */
+  let unused: LoadDPoPKey[] = [next]
   const kept = new Map<string, { readonly key: DPoPKey; until: number }>()
 
+  /** One object for one key: what is known of it hangs on the object. */
+  function keep(made: DPoPKey, until: number): DPoPKey {
+    const known = kept.get(made.jkt)
+    if (known !== undefined) known.until = Math.max(known.until, until)
+    else kept.set(made.jkt, { key: made, until })
+    return known?.key ?? made
+  }
+
   async function current(): Promise<DPoPKey> {
-    const taken = await next()
-    const now = clock.now()
-    for (const [jkt, { until }] of kept) if (until <= now && jkt !== taken.jkt) kept.delete(jkt)
-    const known = kept.get(taken.jkt)
-    if (known !== undefined) known.until = Math.max(known.until, now + KEEP_MS)
-    else kept.set(taken.jkt, { key: taken, until: now + KEEP_MS })
-    // One object for one key: what is known of it hangs on the object.
-    return known?.key ?? taken
+    const wanted = next
+    const earlier = unused.filter((load) => load !== wanted)
+    unused = []
+    // One that cannot be had any more is not missed before there is a token of it.
+    const replaced = await Promise.allSettled(earlier.map((load) => load()))
+    for (const before of replaced) if (before.status === 'fulfilled') keep(before.value, clock.now() + KEEP_MS)
+    const taken = await wanted()
+    for (const [jkt, entry] of kept) if (entry.until <= clock.now() && jkt !== taken.jkt) kept.delete(jkt)
+    return keep(taken, clock.now() + KEEP_MS)
   }
 
   const ring: DPoPKeyRing = {
     rotate(another) {
       next = sourceOf(another)
+      unused = [...unused, next]
     },
     thumbprint: async () => (await current()).jkt,
   }
   inner.set(ring, {
     current,
     keyOf: (jkt) => kept.get(jkt)?.key,
-    obtained(jkt, expiresAt) {
-      const entry = kept.get(jkt)
-      if (entry !== undefined && Number.isFinite(expiresAt)) entry.until = Math.max(entry.until, expiresAt)
-    },
+    thumbprints: () => [...kept.keys()],
+    // Also of a key that was let go of while its token was on its way.
+    obtained: (made, expiresAt) => void (Number.isNaN(expiresAt) || keep(made, expiresAt)),
   })
   return ring
 }
@@ -104,7 +117,7 @@ async function keyFrom(get: () => Awaitable<PrivateKey>): Promise<PrivateKey> {
     return await get()
   } catch (cause) {
     if (isEvertokenError(cause)) throw cause
-    throw new ConfigurationError('expected the function to give a key for proofs, got an error', {
+    throw new ConfigurationError('expected a key for proofs, got an error', {
       code: 'dpop_key_failed',
       cause,
     })

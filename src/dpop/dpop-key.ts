@@ -3,14 +3,14 @@ import {
   chooseAlg,
   isSigner,
   jwkThumbprint,
-  type KeyKind,
   type PrivateKey,
   prepareKey,
   publicMembers,
   type Signer,
+  sortOfJwk,
 } from '../keys/index.ts'
 import { ConfigurationError } from '../token/index.ts'
-import { base64url, describe } from '../util/index.ts'
+import { base64url, describe, lazy } from '../util/index.ts'
 
 /** A key that signs proofs. */
 export interface DPoPKey {
@@ -35,11 +35,7 @@ export function prepareDPoPKey(key: PrivateKey): LoadDPoPKey {
   if (!prepared.hasPublicPart) {
     throw keyInvalid('a key pair or an extractable key', 'a private key whose public part is out of reach')
   }
-  let loaded: Promise<DPoPKey> | undefined
-  return () => {
-    loaded ??= prepared.load().then(dpopKeyOf)
-    return loaded
-  }
+  return lazy(async () => dpopKeyOf(await prepared.load()))
 }
 
 async function dpopKeyOf(signer: Signer): Promise<DPoPKey> {
@@ -56,17 +52,13 @@ function assertSigner({ alg, publicJwk }: Signer): void {
     throw keyInvalid(`a signer for an algorithm out of ${[...ALGORITHMS.keys()].join(', ')}`, 'one for another')
   }
   const jwk: Readonly<Record<string, unknown>> = Object(publicJwk)
-  const kind = jwk.kty === 'RSA' ? 'RSA' : String(jwk.crv)
-  if (!isKind(kind)) throw keyInvalid(`a signer with a public ${algorithm.kind} JWK`, describe(publicJwk))
-  chooseAlg({ kind }, alg)
+  const sort = sortOfJwk(jwk)
+  if (sort === undefined) throw keyInvalid(`a signer with a public ${algorithm.kind} JWK`, describe(publicJwk))
+  chooseAlg(sort, alg)
   for (const [member, value] of Object.entries(publicMembers(jwk))) {
     if (typeof value === 'string' && value !== '') continue
     throw keyInvalid(`a signer whose public JWK has "${member}"`, `${describe(value)} in its place`)
   }
-}
-
-function isKind(kind: string): kind is KeyKind {
-  return [...ALGORITHMS.values()].some((algorithm) => algorithm.kind === kind)
 }
 
 function keyInvalid(expected: string, came: string): ConfigurationError {

@@ -41,8 +41,20 @@ export function proofOf(
     ath,
     nonce,
   }
-  const payload = claims === undefined ? own : { ...own, ...claims }
-  return signEncoded(signer, `${header}.${base64url(JSON.stringify(payload))}`, signal)
+  const payload = claims === undefined ? JSON.stringify(own) : textWith(own, claims)
+  return signEncoded(signer, `${header}.${base64url(payload)}`, signal)
+}
+
+/** The further claims are made text by themselves, and read again: what they do to be serialised must not reach the rest of the proof. */
+function textWith(own: object, claims: ProofClaims): string {
+  let plain: unknown
+  try {
+    plain = JSON.parse(JSON.stringify(claims))
+  } catch (cause) {
+    throw invalid('claims that JSON can hold', 'another value', cause)
+  }
+  assertProofClaims(plain)
+  return JSON.stringify({ ...plain, ...own })
 }
 
 /** The target as it is sent, without query and fragment (RFC 9449 section 4.2). Nothing is encoded or decoded on top of that. */
@@ -67,6 +79,9 @@ export function assertProofClaims(claims: unknown): asserts claims is ProofClaim
   if (reserved !== undefined) throw invalid(`claims beside ${[...RESERVED].join(', ')}`, `"${reserved}"`)
 }
 
-function invalid(expected: string, came: string): ConfigurationError {
-  return new ConfigurationError(`proofClaims: expected ${expected}, got ${came}`, { code: 'proof_claims_invalid' })
+function invalid(expected: string, came: string, cause?: unknown): ConfigurationError {
+  return new ConfigurationError(`proofClaims: expected ${expected}, got ${came}`, {
+    code: 'proof_claims_invalid',
+    cause,
+  })
 }

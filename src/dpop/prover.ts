@@ -38,6 +38,8 @@ export interface Proof {
 export interface Prover {
   /** Whether the key is still there. */
   holds(jkt: string): boolean
+  /** Whether the key is there, used already or not: a grant outlives the process that began it. */
+  finds(jkt: string): Promise<boolean>
   /**
    * Proves one request; at once where nothing has to be waited for.
    *
@@ -50,6 +52,10 @@ export interface Prover {
 export function createProver(keys: ProofKeys, nonces: Nonces): Prover {
   return {
     holds: (jkt) => keys.keyOf(jkt) !== undefined,
+    async finds(jkt) {
+      if (keys.keyOf(jkt) === undefined) await keys.current()
+      return keys.keyOf(jkt) !== undefined
+    },
     prove(request) {
       const key = keys.keyOf(request.jkt)
       if (key === undefined) {
@@ -109,7 +115,9 @@ class MadeProof implements Proof {
     const { nonces, nonceKey } = this.#parts
     // A demand that was made of an older proof is late: it must not bring back a nonce that was replaced since.
     const isTimelyDemand = isDemanded && nonces.known(nonceKey) === this.#nonce
-    if (nonce !== undefined) nonces.learn(nonceKey, nonce, isTimelyDemand)
+    // Most answers bring nothing, or what the proof had.
+    const isSaid = nonce !== undefined && (isDemanded || nonce !== this.#nonce)
+    if (isSaid) nonces.learn(nonceKey, nonce, isTimelyDemand)
     const known = nonces.known(nonceKey)
     return known !== undefined && known !== this.#nonce
   }

@@ -1,23 +1,9 @@
 import type { ClientCertificate } from '../oauth/index.ts'
-import type { Attempt, RequestAuthorizer, RequestTarget, ResponseHead } from '../resource/index.ts'
-import { ConfigurationError } from '../token/index.ts'
-import { parseUrl, readCapped } from '../util/index.ts'
+import type { Attempt, RequestAuthorizer, ResponseHead } from '../resource/index.ts'
+import { type Awaitable, readCapped } from '../util/index.ts'
+import { type AuthorizedFetchInit, type Call, initFor, readCall, readRequest, targetOf } from './call.ts'
 import { isRedirect, MAX_REDIRECTS, type Redirect, redirectedHeaders, redirectOf, refused } from './redirect.ts'
-import {
-  type Body,
-  type BodySource,
-  isStream,
-  type ReplayableBody,
-  replayableBody,
-  requestBody,
-} from './replayable-body.ts'
-
-/** What `fetch` takes, a function in place of the body, which makes it anew for every try, and claims for proofs. */
-export type AuthorizedFetchInit = Omit<RequestInit, 'body'> & {
-  readonly body?: BodySource | null | undefined
-  /** Claims beside those of RFC 9449 section 4.2, for the proofs of this request. */
-  readonly proofClaims?: Readonly<Record<string, unknown>> | undefined
-}
+import { type Body, replayableBody } from './replayable-body.ts'
 
 /** `fetch` with tokens. */
 export type AuthorizedFetch = (input: string | URL | Request, init?: AuthorizedFetchInit) => Promise<Response>
@@ -30,17 +16,6 @@ export interface AuthorizedFetchOptions {
   readonly fetch?: typeof globalThis.fetch | undefined
   /** Its connections carry the requests to the declared origins, in place of `fetch`: tokens may be bound to it (RFC 8705 section 3). */
   readonly certificate?: ClientCertificate | undefined
-}
-
-/** One request on its way, over tries and redirects. */
-interface Call {
-  readonly url: URL
-  readonly method: string
-  /** The caller's own, copied; none if the caller gave none. */
-  readonly headers: Headers | undefined
-  readonly body: ReplayableBody
-  readonly proofClaims: Readonly<Record<string, unknown>> | undefined
-  readonly init: RequestInit
 }
 
 /** A request, and after it what answers a nonce, another clock and a refused token: authorizers end earlier by themselves. */
@@ -57,87 +32,45 @@ const DRAINED_BYTES = 64 * 1024
  */
 export function authorizedFetch(authorizer: RequestAuthorizer, options: AuthorizedFetchOptions = {}): AuthorizedFetch {
   const { baseUrl, certificate } = options
-  const abroad: Send = (call, added) => dispatch(options.fetch ?? globalThis.fetch, call, added)
-  const send: Send = certificate === undefined ? abroad : (call, added) => dispatch(certificate.fetch, call, added)
-  const start = (call: Call, after?: Attempt): Promise<Attempt> =>
-    authorizer.begin({ ...targetOf(call), certificate, after })
+  const abroad: Send = (call, attempt) => dispatch(options.fetch ?? globalThis.fetch, call, attempt)
+  const send: Send = certificate === undefined ? abroad : (call, attempt) => dispatch(certificate.fetch, call, attempt)
+  const start: Start = (call, after) => authorizer.begin(targetOf(call, certificate, after))
   return async (input, init) => {
     const request = typeof input === 'object' && 'headers' in input ? input : undefined
     const call = request === undefined ? readCall(input, init, baseUrl) : await readRequest(request, init, baseUrl)
-    const tried = await sendWithRetries(call, await start(call), send)
+    const tried = await sendWithRetries(call, await firstTry(call, start), send)
     const isFinal = !isRedirect(tried.response) || (call.init.redirect ?? 'follow') !== 'follow'
     return isFinal ? tried.response : follow({ call, ...tried }, { start, send, abroad })
   }
 }
 
-type Send = (call: Call, headers: Readonly<Record<string, string>>) => Promise<Response>
+/** What one try is sent with. */
+interface Try {
+  readonly headers: Readonly<Record<string, string>>
+  readonly content: Body | undefined
+}
+type Send = (call: Call, attempt: Try) => Promise<Response>
+type Start = (call: Call, after?: Attempt) => Promise<Attempt>
 
-const NO_INIT: AuthorizedFetchInit = {}
-
-function readCall(input: unknown, init: AuthorizedFetchInit = NO_INIT, baseUrl: URL | undefined): Call {
-  const url = parseUrl(String(input), baseUrl)
-  if (url === undefined) {
-    throw new ConfigurationError('expected an absolute URL, or a baseUrl to resolve a relative one against', {
-      code: 'url_invalid',
-    })
-  }
-  const { body, proofClaims, ...rest } = init
-  const headers = init.headers === undefined ? undefined : new Headers(init.headers)
-  return {
-    url,
-    method: (init.method ?? 'GET').toUpperCase(),
-    headers,
-    body: replayableBody(body),
-    proofClaims,
-    init: rest,
-  }
+/** A try, with what decides about the next one. */
+interface AuthorizedTry {
+  readonly attempt: Attempt
+  readonly content: Body | undefined
 }
 
-async function readRequest(
-  request: Request,
-  init: AuthorizedFetchInit = NO_INIT,
-  baseUrl: URL | undefined,
-): Promise<Call> {
-  const { method = request.method, headers = request.headers } = init
-  const call = readCall(request.url, { ...init, method, headers }, baseUrl)
-  const body = init.body === undefined ? await requestBody(request) : call.body
-  return { ...call, body, init: initOf(request, call.init) }
+/** The body is made before its proof, which is good for a short time only (RFC 9449 section 11.1). */
+async function firstTry(call: Call, start: Start, after?: Attempt): Promise<AuthorizedTry> {
+  const made = call.body.next()
+  const content = isPending(made) ? await made : made
+  return { content, attempt: await start(call, after) }
 }
 
-function targetOf({ url, method, headers, proofClaims, init: { signal } }: Call): RequestTarget {
-  return { url, method, headers, proofClaims, signal: signal ?? undefined }
+function isPending(made: Awaitable<Body | undefined>): made is PromiseLike<Body | undefined> {
+  return typeof made === 'object' && 'then' in made
 }
 
-/** What a `Request` says beyond URL, method, headers and body; what is said beside it comes first. */
-function initOf(request: Request, init: RequestInit): RequestInit {
-  const { signal, redirect, cache, credentials, integrity, keepalive } = request
-  const said = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
-  return { signal, redirect, cache, credentials, integrity, keepalive, ...said }
-}
-
-function dispatch(
-  fetch: typeof globalThis.fetch,
-  call: Call,
-  added: Readonly<Record<string, string>>,
-): Promise<Response> {
-  const content = call.body.next()
-  if (typeof content === 'object' && 'then' in content) {
-    return Promise.resolve(content).then((made) => fetch(call.url, initFor(call, added, made)))
-  }
-  return fetch(call.url, initFor(call, added, content))
-}
-
-function initFor({ method, headers, init }: Call, added: Readonly<Record<string, string>>, body?: Body): RequestInit {
-  const sent = headers === undefined ? added : new Headers(headers)
-  if (sent instanceof Headers) for (const [name, value] of Object.entries(added)) sent.set(name, value)
-  return {
-    ...init,
-    method,
-    headers: sent,
-    ...(body !== undefined && { body }),
-    ...(isStream(body) && { duplex: 'half' }),
-    redirect: init.redirect === 'error' ? 'error' : 'manual',
-  }
+function dispatch(fetch: typeof globalThis.fetch, call: Call, { headers, content }: Try): Promise<Response> {
+  return fetch(call.url, initFor(call, headers, content))
 }
 
 /** A response, and the try that it answers. */
@@ -146,30 +79,34 @@ interface Tried {
   readonly attempt: Attempt
 }
 
-async function sendWithRetries(call: Call, first: Attempt, send: Send): Promise<Tried> {
-  let attempt = first
+async function sendWithRetries(call: Call, first: AuthorizedTry, send: Send): Promise<Tried> {
+  let { attempt, content } = first
   for (let tries = 1; ; tries++) {
-    const response = await send(call, attempt.headers)
-    const another = await anotherAttempt(call, { response, attempt }, tries)
+    const response = await send(call, { headers: attempt.headers, content })
+    const another = await nextTry(call, { response, attempt }, tries)
     if (another === undefined) return { response, attempt }
     drain(response)
-    attempt = another
+    ;({ attempt, content } = another)
   }
 }
 
 /** The next try where there is one; the response stands where there is none. */
-async function anotherAttempt(
+async function nextTry(
   { body }: Call,
   { response, attempt }: Tried,
   tries: number,
-): Promise<Attempt | undefined> {
+): Promise<AuthorizedTry | undefined> {
   try {
     const prepare = attempt.next(headOf(response))
     if (prepare === undefined || tries === MAX_TRIES) return undefined
-    if (body.isReplayable) return await prepare()
-    // Sent once and gone: the refusal is the answer, and the next call finds another token.
-    prepare().catch(() => {})
-    return undefined
+    if (!body.isReplayable) {
+      // Sent once and gone: the refusal is the answer, and the next call finds another token.
+      prepare().catch(() => {})
+      return undefined
+    }
+    const content = await body.next()
+    const another = await prepare()
+    return another && { content, attempt: another }
   } catch (error) {
     drain(response)
     throw error
@@ -182,7 +119,7 @@ interface Followed extends Tried {
 
 /** How requests leave, to the declared origins and beyond. */
 interface Ways {
-  readonly start: (call: Call, after: Attempt) => Promise<Attempt>
+  readonly start: Start
   readonly send: Send
   /** Without the certificate: a foreign origin has no business with it. */
   readonly abroad: Send
@@ -200,10 +137,10 @@ async function follow(tried: Followed, { start, send, abroad }: Ways): Promise<R
     // A chain that has once left the origin never gets the token back.
     isTrusted &&= redirect.isSameOrigin
     if (!isTrusted) {
-      response = await abroad(call, {})
+      response = await abroad(call, { headers: {}, content: await call.body.next() })
       continue
     }
-    ;({ response, attempt } = await sendWithRetries(call, await start(call, attempt), send))
+    ;({ response, attempt } = await sendWithRetries(call, await firstTry(call, start, attempt), send))
   }
 }
 

@@ -1,7 +1,7 @@
 export {
   type AuthorizedFetch,
-  type AuthorizedFetchInit,
   type AuthorizedFetchOptions,
   authorizedFetch,
 } from './authorized-fetch.ts'
+export type { AuthorizedFetchInit } from './call.ts'
 export type { Body, BodySource } from './replayable-body.ts'

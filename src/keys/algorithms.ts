@@ -40,3 +40,27 @@ export const DEFAULT_ALG: Readonly<Record<KeyKind, string>> = {
   'P-521': 'ES512',
   Ed25519: 'EdDSA',
 }
+
+/** What `chooseAlg` looks at of a key. */
+export interface KeySort {
+  readonly kind: KeyKind
+  /** Modulus length of an RSA key. */
+  readonly rsaBits?: number | undefined
+}
+
+const CURVES: ReadonlyMap<unknown, readonly KeyKind[]> = /* @__PURE__ */ new Map([
+  ['EC', ['P-256', 'P-384', 'P-521']],
+  ['OKP', ['Ed25519']],
+] satisfies [string, KeyKind[]][])
+
+/** What a JWK is, by `kty` and `crv` together (RFC 7518 section 6, RFC 8037 section 2); `undefined` when it is nothing that signs here. */
+export function sortOfJwk({ kty, crv, n }: Readonly<Record<string, unknown>>): KeySort | undefined {
+  // Six bits a character; a modulus has no leading zeros, so this is at most five bits too many.
+  if (kty === 'RSA') return { kind: kty, rsaBits: isText(n) ? Math.floor((n.length * 6) / 8) * 8 : undefined }
+  const kind = CURVES.get(kty)?.find((curve) => curve === crv)
+  return kind && { kind }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}

@@ -36,6 +36,8 @@ export function boundedSigner(signer: Signer, options: BoundedSignerOptions = {}
     throw invalid('maxConcurrent to be a whole number above 0')
   }
   const bounds: Bounds = { gate: createGate(maxConcurrent), clock, deadlineMs }
+  // As it is now: what is put in its place later may answer otherwise.
+  const sign = signer.sign.bind(signer)
   const isUnbound = deadlineMs === Infinity && maxConcurrent === Infinity
   const bounded: Signer = {
     alg: signer.alg,
@@ -45,8 +47,8 @@ export function boundedSigner(signer: Signer, options: BoundedSignerOptions = {}
     },
     // A signer in this process needs no bounds, and one that is told so is not measured either.
     sign: isUnbound
-      ? (input, stop) => signer.sign(input, stop)
-      : (input, { signal } = {}) => signBounded((stop) => signer.sign(input, stop), bounds, signal),
+      ? (input, stop) => sign(input, stop)
+      : (input, { signal } = {}) => signBounded((stop) => sign(input, stop), bounds, signal),
   }
   Object.defineProperty(bounded, brand, { value: true })
   return isUnbound && isSynchronous(signer) ? markSynchronous(bounded) : bounded

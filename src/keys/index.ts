@@ -1,4 +1,4 @@
-export { ALGORITHMS, type Algorithm, type KeyKind } from './algorithms.ts'
+export { ALGORITHMS, type Algorithm, type KeyKind, type KeySort, sortOfJwk } from './algorithms.ts'
 export { type BoundedSignerOptions, boundedSigner } from './bounded-signer.ts'
 export { generateSigner } from './generate-signer.ts'
 export { type JwksHandler, type JwksHandlerOptions, jwksHandler } from './jwks-handler.ts'

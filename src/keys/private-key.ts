@@ -1,7 +1,7 @@
 import type { CryptoKey } from 'jose'
 import { ConfigurationError } from '../token/index.ts'
 import { describe } from '../util/index.ts'
-import { ALGORITHMS, DEFAULT_ALG, type KeyKind, MIN_RSA_BITS } from './algorithms.ts'
+import { ALGORITHMS, DEFAULT_ALG, type KeyKind, type KeySort, MIN_RSA_BITS, sortOfJwk } from './algorithms.ts'
 import { kindFromPkcs8, pkcs8FromPem } from './pkcs8.ts'
 import type { Signer } from './signer.ts'
 
@@ -56,10 +56,7 @@ export function examineKey(
  *
  * @throws ConfigurationError with code `key_invalid` when the key does not fit the algorithm or is too short.
  */
-export function chooseAlg(
-  { kind, rsaBits }: { readonly kind: KeyKind; readonly rsaBits?: number | undefined },
-  wanted?: string | undefined,
-): string {
+export function chooseAlg({ kind, rsaBits }: KeySort, wanted?: string | undefined): string {
   const alg = wanted ?? DEFAULT_ALG[kind]
   if (!Object.hasOwn(DEFAULT_ALG, kind)) throw keyInvalid('an RSA, P-256, P-384, P-521 or Ed25519 key', 'another one')
   const algorithm = ALGORITHMS.get(alg)
@@ -76,10 +73,8 @@ function shown(alg: unknown): string {
   return typeof alg === 'string' && /^[A-Z]{2}\d{3}K?$|^Ed(?:DSA|25519|448)$|^none$/.test(alg) ? alg : 'another'
 }
 
-interface Look {
+interface Look extends KeySort {
   readonly material: ExaminedKey['material']
-  readonly kind: KeyKind
-  readonly rsaBits?: number | undefined
   readonly ownAlg?: string | undefined
   readonly ownKid?: string | undefined
 }
@@ -109,24 +104,40 @@ function lookAtPem(pem: string): Look {
 
 const KIND_BY_CURVE: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'Ed25519'])
 
+const EC_MEMBERS = ['x', 'y']
+/** What a private JWK has beside "d" (RFC 7518 section 6, RFC 8037 section 2); of RSA keys the platforms take whole ones only. */
+const MEMBERS: Readonly<Record<KeyKind, readonly string[]>> = {
+  RSA: ['n', 'e', 'p', 'q', 'dp', 'dq', 'qi'],
+  'P-256': EC_MEMBERS,
+  'P-384': EC_MEMBERS,
+  'P-521': EC_MEMBERS,
+  Ed25519: ['x'],
+}
+
 function lookAtJwk(jwk: JsonWebKey): Look {
-  const kind = jwk.kty === 'RSA' ? 'RSA' : String(jwk.crv)
   if (jwk.kty === 'oct') throw keyInvalid('an asymmetric private key', 'a symmetric JWK')
-  if (kind !== 'RSA' && !KIND_BY_CURVE.has(kind)) throw keyInvalid('an RSA, EC or Ed25519 JWK', 'a JWK of another type')
+  const sort = sortOfJwk(jwk)
+  if (sort === undefined) throw keyInvalid('an RSA, EC or Ed25519 JWK', 'a JWK of another type')
   if (typeof jwk.d !== 'string' || jwk.d === '') throw keyInvalid('a private JWK', 'a JWK without "d"')
-  for (const member of kind === 'RSA' ? ['n', 'e', 'p', 'q'] : kind === 'Ed25519' ? ['x'] : ['x', 'y']) {
+  assertForSigning(jwk)
+  for (const member of MEMBERS[sort.kind]) {
     if (typeof jwk[member] !== 'string' || jwk[member] === '') {
       throw keyInvalid(`a JWK with "${member}"`, `${describe(jwk[member])} in its place`)
     }
   }
   return {
     material: { form: 'jwk', jwk },
-    kind: kind as KeyKind,
-    // Six bits a character; a modulus has no leading zeros, so this is at most five bits too many.
-    rsaBits: kind === 'RSA' ? Math.floor((String(jwk.n).length * 6) / 8) * 8 : undefined,
+    ...sort,
     ownAlg: jwk.alg,
     ownKid: jwk.kid,
   }
+}
+
+/** A key that says what it is for is used for nothing else (RFC 7517 sections 4.2 and 4.3). */
+function assertForSigning({ use, key_ops: operations }: JsonWebKey): void {
+  if (use !== undefined && use !== 'sig') throw keyInvalid('a JWK with "use" "sig"', 'one for another use')
+  if (operations === undefined || (Array.isArray(operations) && operations.includes('sign'))) return
+  throw keyInvalid('a JWK with "sign" among its "key_ops"', 'one for other operations')
 }
 
 function lookAtCryptoKey(privateKey: CryptoKey, publicKey: CryptoKey | undefined): Look {

@@ -1,5 +1,6 @@
 import type { CryptoKey, JWK } from 'jose'
 import { ConfigurationError } from '../token/index.ts'
+import { lazy } from '../util/index.ts'
 import { ALGORITHMS } from './algorithms.ts'
 import { boundedSigner, isBounded } from './bounded-signer.ts'
 import { type ExaminedKey, examineKey, type PrivateKey } from './private-key.ts'
@@ -41,27 +42,24 @@ export function prepareKey(key: PrivateKey, options: KeyOptions = {}): PreparedK
     return { alg, kid, hasPublicPart: true, load: async () => signer }
   }
   const examined = examineKey(key, options)
-  let signer: Promise<Signer> | undefined
   return {
     alg: examined.alg,
     kid: examined.kid,
     hasPublicPart: hasPublicPart(examined.material),
-    load() {
-      signer ??= importKey(examined)
-      return signer
-    },
+    load: lazy(() => importKey(examined)),
   }
 }
 
 /** The same signer under another key ID. Its public part may be out of reach, and is looked at by those alone who need it. */
 function renamed(signer: Signer, kid: string | undefined): Signer {
+  const sign = signer.sign.bind(signer)
   const named: Signer = {
     alg: signer.alg,
     kid,
     get publicJwk() {
       return signer.publicJwk
     },
-    sign: (input, options) => signer.sign(input, options),
+    sign: (input, options) => sign(input, options),
   }
   return isSynchronous(signer) ? markSynchronous(named) : named
 }

@@ -37,15 +37,16 @@ export function synchronousSign<Key>(sign: NodeSign<Key>, key: Key, alg: string)
   return (data) => sign(hash, data, input)
 }
 
-const synchronous = /* @__PURE__ */ new WeakSet<object>()
+/** By function: whoever puts another one in its place, to watch it say, has a signer that nothing is known of. */
+const synchronous = /* @__PURE__ */ new WeakSet<Signer['sign']>()
 
 /** Takes note that a signer is done with its input when `sign` returns, so that the next input may take its place in memory. */
 export function markSynchronous<S extends Pick<Signer, 'sign'>>(signer: S): S {
-  synchronous.add(signer)
+  synchronous.add(signer.sign)
   return signer
 }
 
 /** Whether a signer is done with its input when `sign` returns. */
-export function isSynchronous(signer: object): boolean {
-  return synchronous.has(signer)
+export function isSynchronous({ sign }: Pick<Signer, 'sign'>): boolean {
+  return synchronous.has(sign)
 }

@@ -33,7 +33,8 @@ export interface BackChannelRequest {
 /**
  * Makes a back channel over a `fetch`.
  *
- * @throws TransportError when no answer comes; TokenResponseError when the answer is a redirect or too long.
+ * @throws TransportError when no answer comes; TokenResponseError when the answer is a redirect or too long; the signal's reason when it
+ * aborts.
  */
 export function createBackChannel({ fetch, clock }: { fetch: Fetch | undefined; clock: Clock }): BackChannel {
   return async (url, { method, headers, body, signal }) => {
@@ -64,7 +65,7 @@ export function createBackChannel({ fetch, clock }: { fetch: Fetch | undefined; 
       }
       return { status, headers: new Headers(response.headers), bytes, sentAt }
     } catch (error) {
-      throw transportFailure(signal?.aborted ? signal.reason : error, endpoint)
+      throw signal?.aborted ? signal.reason : transportFailure(error, endpoint)
     }
   }
 }

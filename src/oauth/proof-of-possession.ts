@@ -5,8 +5,8 @@ import type { ServerMetadata } from './server-metadata.ts'
 
 /** Proves that a client holds the keys that its tokens are bound to (RFC 9449 section 5). */
 export interface ProofOfPossession {
-  /** Whether the key is still there. */
-  holds(jkt: string): boolean
+  /** Whether the key is there. */
+  finds(jkt: string): Promise<boolean>
   /** Proves one request. */
   prove(request: ProvedRequest): Awaitable<RequestProof>
 }
@@ -66,6 +66,7 @@ export async function proofFor(
       code: 'proof_missing',
     })
   }
+  await proofs.finds(jkt)
   const wallTime = aheadOf(clock, datedWithMs).wallTime()
   const { origin } = url
   const proof = await proofs.prove({ jkt, role: 'authorization_server', method: 'POST', url, origin, wallTime, signal })

@@ -14,7 +14,7 @@ const PUBLIC_PARAMETERS: ReadonlySet<string> = new Set([
 const PROOF_HEADERS = ['oauth-client-attestation', 'oauth-client-attestation-pop', 'dpop']
 /** Shorter texts would blot out ordinary words. */
 const MIN_SECRET_LENGTH = 4
-/** A server that cuts what it quotes still shows no more of a secret than this. */
+/** Of what a server quotes and cuts, so much or more is recognised. */
 const PREFIX_LENGTH = 16
 const MAX_TEXT_LENGTH = 200
 const REDACTED = '[redacted]'
@@ -34,7 +34,6 @@ export function secretForms(secrets: readonly string[]): readonly string[] {
   return secrets
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
     .flatMap(formsOf)
-    .flatMap((form) => (form.length > PREFIX_LENGTH ? [form, form.slice(0, PREFIX_LENGTH)] : [form]))
     .sort((a, b) => b.length - a.length)
 }
 
@@ -81,6 +80,7 @@ function formDecoded(text: string): string {
 export function presentable(text: string, secrets: readonly string[]): string {
   let shown = text
   for (const secret of secrets) shown = withoutText(shown, secret)
+  shown = withoutBeginnings(shown, secrets)
   // Control characters could forge log lines or drive a terminal; RFC 6749 allows none here.
   shown = shown.replace(/[^\x20-\x7e\u00a0-\u2027\u202f-\u2065\u2070-\ud7ff\ue000-\ufffd]+/g, ' ').trim()
   return shown.length > MAX_TEXT_LENGTH ? `${shown.slice(0, MAX_TEXT_LENGTH)}…` : shown
@@ -98,4 +98,30 @@ function withoutText(text: string, secret: string): string {
     lowered = lowered.slice(0, at) + REDACTED + lowered.slice(at + secret.length)
   }
   return shown
+}
+
+/** Without what is left of secrets that were cut, as far as it goes on like one of them. */
+function withoutBeginnings(text: string, secrets: readonly string[]): string {
+  const lowered = text.toLowerCase()
+  const isAligned = lowered.length === text.length
+  const within = isAligned ? lowered : text
+  /** Where they begin, and where the longest of them ends. */
+  const ends = new Map<number, number>()
+  for (const secret of secrets) {
+    if (secret.length <= PREFIX_LENGTH) continue
+    const whole = isAligned ? secret.toLowerCase() : secret
+    const prefix = whole.slice(0, PREFIX_LENGTH)
+    for (let at = within.indexOf(prefix); at !== -1; at = within.indexOf(prefix, at + 1)) {
+      let end = at + PREFIX_LENGTH
+      while (end < within.length && within[end] === whole[end - at]) end++
+      ends.set(at, Math.max(end, ends.get(at) ?? 0))
+    }
+  }
+  let shown = ''
+  let shownTo = 0
+  for (const [at, end] of [...ends].sort(([a], [b]) => a - b)) {
+    if (at >= shownTo) shown += text.slice(shownTo, at) + REDACTED
+    shownTo = Math.max(shownTo, end)
+  }
+  return shown + text.slice(shownTo)
 }

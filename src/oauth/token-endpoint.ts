@@ -36,7 +36,7 @@ export function requestToken(client: OAuthClient, request: TokenEndpointRequest)
 async function attempt(client: OAuthClient, request: TokenEndpointRequest): Promise<TokenResponse> {
   const { clientName, clientId, acceptsNarrowedScope, limits, telemetry } = client
   const { grantType, parameters, scope, authentication, jkt, signal } = request
-  assertHeld(client, request)
+  await assertHeld(client, request)
   const subject = `client "${clientName}"`
   const metadata = endpointsFor(client, await client.server.metadata())
   const { wire, tokenEndpoint: url } = metadata
@@ -69,8 +69,11 @@ async function attempt(client: OAuthClient, request: TokenEndpointRequest): Prom
 }
 
 /** A refresh token that is bound to a key is worth nothing without it, and is not shown to anybody with another (RFC 9449 section 5). */
-function assertHeld({ clientName, proofs }: OAuthClient, { grantType, jkt }: TokenEndpointRequest): void {
-  if (grantType !== 'refresh_token' || jkt === undefined || proofs?.holds(jkt)) return
+async function assertHeld(
+  { clientName, proofs }: OAuthClient,
+  { grantType, jkt }: TokenEndpointRequest,
+): Promise<void> {
+  if (grantType !== 'refresh_token' || jkt === undefined || (await proofs?.finds(jkt))) return
   throw new SessionError(
     `client "${clientName}": expected the key that the refresh token is bound to, got a ring without it`,
     {

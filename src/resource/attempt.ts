@@ -1,7 +1,7 @@
 import type { ProofClaims, Prover } from '../dpop/index.ts'
 import { observe, type Telemetry } from '../telemetry/index.ts'
 import { type AccessToken, ChallengeError, isSameToken, type TokenSource } from '../token/index.ts'
-import type { Awaitable } from '../util/index.ts'
+import { type Awaitable, waitFor } from '../util/index.ts'
 import { type DatedProof, type ProofTimes, proveDated, type Remedy } from './dated-proof.ts'
 import { assertSendable, type PresentedCertificate } from './sendable.ts'
 import { judge, nonceInVain, type ResponseHead } from './verdict.ts'
@@ -24,7 +24,8 @@ export interface Attempt {
 /** What may happen once: the renewal in a call, over all its redirects; the others in what it sends to one URL. */
 export interface RetryBudget {
   readonly mayRenew: boolean
-  readonly mayAnswerNonce: boolean
+  /** Thumbprint of the key whose nonce was answered last: nonces are given to keys, and a token of another key may come in between. */
+  readonly answeredNonceFor: string | undefined
   readonly mayRedate: boolean
 }
 
@@ -47,7 +48,7 @@ export interface AttemptState {
   readonly budget: RetryBudget
 }
 
-const FULL_BUDGET: RetryBudget = { mayRenew: true, mayAnswerNonce: true, mayRedate: true }
+const FULL_BUDGET: RetryBudget = { mayRenew: true, answeredNonceFor: undefined, mayRedate: true }
 
 /** What is left behind a redirect, which a nonce may change on as well as anywhere. */
 export function budgetAfter(attempt: Attempt | undefined): RetryBudget {
@@ -71,7 +72,8 @@ export function attemptWith(
   const proved = { jkt: token.jkt, method, url, origin, token, claims: proofClaims, signal }
   const proof = proveDated(prover, proved, { clock, serverTime, datedWithMs })
   if ('answered' in proof) return new TokenAttempt(request, state, proof)
-  return proof.then((made) => new TokenAttempt(request, state, made))
+  // A store of nonces or a signer may take its time; whoever gives up does not wait for them.
+  return waitFor(Promise.resolve(proof), signal).then((made) => new TokenAttempt(request, state, made))
 }
 
 class TokenAttempt implements Attempt {
@@ -114,12 +116,12 @@ class TokenAttempt implements Attempt {
   /** The same request with the same token, where another proof has a chance. */
   #provedAgain({ hasNewNonce, redatedMs }: Remedy): (() => Promise<Attempt>) | undefined {
     const { token, budget } = this.#state
-    const answersNonce = hasNewNonce && budget.mayAnswerNonce
+    const answersNonce = hasNewNonce && budget.answeredNonceFor !== token.jkt
     const redates = redatedMs !== undefined && budget.mayRedate
     if (!answersNonce && !redates) return undefined
     const left = {
       ...budget,
-      mayAnswerNonce: budget.mayAnswerNonce && !answersNonce,
+      answeredNonceFor: answersNonce ? token.jkt : budget.answeredNonceFor,
       mayRedate: budget.mayRedate && !redates,
     }
     return async () => attemptWith(this.#request, { token, budget: left }, redates ? redatedMs : undefined)

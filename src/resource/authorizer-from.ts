@@ -6,9 +6,9 @@ import {
   type ProofKeys,
   proofKeysOf,
 } from '../dpop/index.ts'
-import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
+import { harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
-import { type Clock, systemClock } from '../util/index.ts'
+import { type Clock, systemClock, waitFor } from '../util/index.ts'
 import { createAuthorizer, type RequestAuthorizer } from './authorizer.ts'
 import { type Destination, destinationRules } from './destination.ts'
 
@@ -32,7 +32,8 @@ export function authorizerFrom(
   destination: Destination,
   options: AuthorizerFromOptions = {},
 ): RequestAuthorizer {
-  const { dpop, nonceStore: store, clock = systemClock, telemetry = noTelemetry } = options
+  const { dpop, nonceStore: store, clock = systemClock } = options
+  const telemetry = harmless(options.telemetry ?? noTelemetry)
   const rules = destinationRules(destination, 'authorizerFrom')
   if (dpop === undefined) return createAuthorizer({ sourceFor: () => source, rules, clock, telemetry })
   const keys = proofKeysOf(dpop)
@@ -48,8 +49,9 @@ function keyedSource(source: TokenSource, keys: ProofKeys): TokenSource {
       const token = await source.getToken(options)
       const { jkt, expiresAt } = token
       if (jkt === undefined) return token
-      if (keys.keyOf(jkt) === undefined) await keys.current()
-      keys.obtained(jkt, expiresAt)
+      if (keys.keyOf(jkt) === undefined) await waitFor(keys.current(), options?.signal)
+      const key = keys.keyOf(jkt)
+      if (key !== undefined) keys.obtained(key, expiresAt)
       return token
     },
   }

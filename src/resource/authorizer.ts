@@ -2,7 +2,7 @@ import { assertProofClaims, type ProofClaims, type Prover } from '../dpop/index.
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { ConfigurationError, type TokenSource } from '../token/index.ts'
 import { type Awaitable, type Clock, createServerTime, type ServerTime, systemClock, waitFor } from '../util/index.ts'
-import { type Attempt, attemptWith, budgetAfter } from './attempt.ts'
+import { type Attempt, type AttemptRequest, attemptWith, budgetAfter } from './attempt.ts'
 import type { DestinationRules } from './destination.ts'
 import { isBoundElsewhere, type PresentedCertificate } from './sendable.ts'
 
@@ -20,7 +20,10 @@ export interface RequestTarget {
   readonly after?: Attempt | undefined
 }
 
-/** Puts tokens on requests, for any transport. */
+/**
+ * Puts tokens on requests, for any transport. A transport begins anew for every redirect that it follows, and follows none by itself: a proof is
+ * good for one request, and foreign origins get neither proof nor token.
+ */
 export interface RequestAuthorizer {
   /** Refuses a target outside the declared origins before any token is fetched. */
   begin(target: RequestTarget): Promise<Attempt>
@@ -43,7 +46,7 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
   const serverTimeOf = serverTimes()
   return {
     async begin(target) {
-      rules.assertAllowed(target.url)
+      const origin = rules.allowedOrigin(target.url)
       assertNoOtherToken(target, prover)
       const { method, url, signal, certificate, proofClaims } = target
       if (proofClaims !== undefined) assertProofClaims(proofClaims)
@@ -55,10 +58,19 @@ export function createAuthorizer(options: AuthorizerOptions): RequestAuthorizer 
       if (token.expiresAt !== 0 && token.expiresAt <= clock.now()) token = await source.getToken(ask)
       // The certificate may have been replaced, or the key have gone, while the token was on its way.
       if (isBoundElsewhere(token, { certificate, prover })) token = await source.getToken({ ...ask, rejected: token })
-      const { origin } = url
-      const serverTime = serverTimeOf(origin)
-      const made = { source, prover, clock, serverTime, telemetry }
-      const request = { method, url, origin, signal, certificate, proofClaims, ...made }
+      const request: AttemptRequest = {
+        method,
+        url,
+        origin,
+        signal,
+        certificate,
+        proofClaims,
+        source,
+        prover,
+        clock,
+        serverTime: serverTimeOf(origin),
+        telemetry,
+      }
       return attemptWith(request, { token, budget: budgetAfter(target.after) })
     },
   }

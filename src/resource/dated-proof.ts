@@ -60,9 +60,12 @@ export class DatedProof {
     const { clock, serverTime, datedWithMs, sentWallTime } = this.#dating
     const hasNewNonce = this.#proof.learn(response.header('dpop-nonce'), isRefused)
     // Dates are looked at only where they matter: this is on the way of every response.
-    if (!isRefused && datedWithMs === 0) return { hasNewNonce, redatedMs: undefined }
+    if (!isRefused && datedWithMs === 0 && serverTime.offsetMs === 0) return { hasNewNonce, redatedMs: undefined }
     const answer = { date: response.header('date'), sentWallTime, receivedWallTime: clock.wallTime() }
     if (response.status < 400) serverTime.accepted(answer, datedWithMs)
-    return { hasNewNonce, redatedMs: isRefused ? redated(answer, datedWithMs) : undefined }
+    if (!isRefused) return { hasNewNonce, redatedMs: undefined }
+    // The API's clock may have been followed astray: then this machine's is the last resort.
+    const ownMs = datedWithMs === 0 ? undefined : 0
+    return { hasNewNonce, redatedMs: redated(answer, datedWithMs) ?? ownMs }
   }
 }

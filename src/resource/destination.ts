@@ -10,8 +10,8 @@ export type Destination =
 export interface DestinationRules {
   /** What relative URLs resolve against. */
   readonly baseUrl: URL | undefined
-  /** Refuses a URL that no token may be sent to, before there is one. */
-  assertAllowed(url: URL): void
+  /** The origin of a URL. Refuses one that no token may be sent to, before there is a token. */
+  allowedOrigin(url: URL): string
 }
 
 /**
@@ -27,9 +27,11 @@ export function destinationRules({ baseUrl, origins = [] }: Destination, subject
   if (allowed.size === 0) throw invalid(`${subject}: expected baseUrl or origins, got neither`)
   return {
     baseUrl: base,
-    assertAllowed(url) {
-      // The declared origins are secure, but a blob URL has the origin of the page that made it, and any URL may name a user.
-      if (isHttp(url) && allowed.has(url.origin) && url.username === '' && url.password === '') return
+    allowedOrigin(url) {
+      // A blob URL has the origin of the page that made it, and any URL may name a user: neither begins like this. To look at the whole takes a
+      // quarter of the time that its parts take.
+      const { href } = url
+      for (const origin of allowed) if (href.startsWith(origin) && href[origin.length] === '/') return origin
       const insecurity = insecurityOf(url)
       const expected = insecurity ?? `a URL of ${[...allowed].join(', ')}`
       throw new ConfigurationError(`${subject}: expected ${expected}, got ${redactedUrl(url)}`, {
@@ -37,10 +39,6 @@ export function destinationRules({ baseUrl, origins = [] }: Destination, subject
       })
     },
   }
-}
-
-function isHttp({ protocol }: URL): boolean {
-  return protocol === 'https:' || protocol === 'http:'
 }
 
 function parseBase(baseUrl: string | URL, subject: string): URL {

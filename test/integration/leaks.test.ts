@@ -230,6 +230,16 @@ describe('A2.01 A2.02 A2.05 failures of the token endpoint', () => {
     }
   })
 
+  for (const length of [16, 17, 30, 39]) {
+    test(`A2.05 a secret that a server cuts after ${length} characters`, async ({ manage, server }) => {
+      const secret = 'abcdefghijklmnopqrstuvwxyz0123456789ABCD'
+      const quoted = `"${secret.slice(0, length)}" and "${secret.slice(0, length).toUpperCase()}..."`
+      server.answer = () => errorJson(400, 'invalid_request', { error_description: quoted })
+      const error = await rejection(manage({ authentication: clientSecretPost(secret) }).getToken('api'))
+      expect(error.errorDescription).toBe('"[redacted]" and "[redacted]..."')
+    })
+  }
+
   test('A2.02 an assertion that a caller brings along, and one of the central service', async ({ manage, server }) => {
     const value = { type: JWT_BEARER, value: ASSERTION }
     for (const answer of [...Object.values(ANSWERS), ...echoes(echoOf).slice(0, 40)]) {

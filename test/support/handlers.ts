@@ -1,4 +1,4 @@
-import type { Handler } from './hostile-server.ts'
+import type { Answer, Handler } from './hostile-server.ts'
 
 /** One handler after the other; the last one stays. */
 export function script(...steps: readonly [Handler, ...Handler[]]): Handler {
@@ -53,3 +53,16 @@ export function rejecting(tokens: ReadonlySet<string>, handler: Handler): Handle
 export const echo: Handler = ({ method, url, headers, body }) => ({
   body: JSON.stringify({ method, url, headers, body }),
 })
+
+/** A plain answer with a `Date` of its own, or with none. */
+export function dated(answer: Answer, at: number | undefined): Answer {
+  const { status = 200, headers = {}, body } = answer as Exclude<Answer, (...parameters: never) => unknown>
+  if (at !== undefined)
+    return { status, headers: { ...headers, date: new Date(at).toUTCString() }, ...(body && { body }) }
+  return (response) => {
+    response.sendDate = false
+    response.setHeader('content-type', 'application/json')
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value as string)
+    response.writeHead(status).end(body)
+  }
+}

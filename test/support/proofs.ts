@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import type { Answer, Handler, SeenRequest } from './hostile-server.ts'
+import { type Answer, type Handler, type SeenRequest, tokenJson } from './hostile-server.ts'
 
 /** A DPoP proof as it came in. */
 export interface SeenProof {
@@ -34,4 +34,19 @@ export function nonceDemand(
 /** Demands a nonce of every request that has another one, and leaves the rest to `handler`. */
 export function demandingNonce(nonce: () => string, handler: Handler): Handler {
   return (request) => (proofOf(request).claims.nonce === nonce() ? handler(request) : nonceDemand(nonce()))
+}
+
+/** An authorization server's demand for a nonce (RFC 9449 section 8). */
+export function nonceRefusal(nonce: string | readonly string[] | undefined): Answer {
+  return {
+    status: 400,
+    body: JSON.stringify({ error: 'use_dpop_nonce' }),
+    ...(nonce !== undefined && { headers: { 'dpop-nonce': nonce } }),
+  }
+}
+
+/** An authorization server that takes what it gets: token, pushed authorization and revocation requests. */
+export const accepting: Handler = (request) => {
+  if (request.url === '/request') return { status: 201, body: '{"request_uri":"urn:example:request","expires_in":60}' }
+  return request.url === '/token' ? tokenJson({ token_type: 'DPoP' })(request) : {}
 }
