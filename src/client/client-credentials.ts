@@ -1,6 +1,6 @@
 import type { ClientAuthentication, OAuthClient } from '../oauth/index.ts'
 import { grantSource, retryingSource, storedSource, type TokenBinding, timelySource } from '../source/index.ts'
-import type { TokenStore } from '../store/index.ts'
+import type { TokenStore, WithLock } from '../store/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { secureRandom } from '../util/index.ts'
 import type { ClientDPoP } from './client-dpop.ts'
@@ -14,6 +14,8 @@ export interface ClientCredentialsOptions {
   /** Keys that the tokens are bound to, where they are bound to keys. */
   readonly dpop: ClientDPoP | undefined
   readonly store: TokenStore | undefined
+  /** Held by one of the processes that share the store while it asks for a token. */
+  readonly lock: WithLock | undefined
   /** Names a token in the store, by the key that it is bound to. */
   readonly key: (jkt: string | undefined) => Promise<string>
   /** Changes with every deletion. */
@@ -42,7 +44,7 @@ function keyedSource(request: EffectiveRequest, options: ClientCredentialsOption
 
 function boundSource(
   { scope, resource, parameters, clientAssertion }: EffectiveRequest,
-  { oauth, authentication, store, key, epoch }: ClientCredentialsOptions,
+  { oauth, authentication, store, lock, key, epoch }: ClientCredentialsOptions,
   jkt: string | undefined,
 ): TokenSource {
   const { clock } = oauth
@@ -52,5 +54,5 @@ function boundSource(
   const lasting = clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
   if (store === undefined) return lasting
   const boundTo = (): TokenBinding => ({ jkt, certificateThumbprint: oauth.certificate?.thumbprint })
-  return storedSource(lasting, { store, clock, key: () => key(jkt), epoch, boundTo })
+  return storedSource(lasting, { store, clock, key: () => key(jkt), epoch, boundTo, lock })
 }

@@ -2,7 +2,7 @@ import type { LRUCache } from 'lru-cache'
 import type { Prover } from '../dpop/index.ts'
 import { type ClientAuthentication, type OAuthClient, revokeToken } from '../oauth/index.ts'
 import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
-import type { TokenStore } from '../store/index.ts'
+import type { TokenStore, WithLock } from '../store/index.ts'
 import { type AccessToken, isSameToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
 import { canonicalText, withDeadline } from '../util/index.ts'
 import { authenticationFor, type ClientAssertionService } from './assertion-service.ts'
@@ -20,6 +20,7 @@ export interface MachineClientOptions {
   readonly service: ClientAssertionService | undefined
   readonly dpop: ClientDPoP | undefined
   readonly store: TokenStore | undefined
+  readonly lock: WithLock | undefined
   readonly deadlineMs: number
   /** Slots of requests, of all clients of the manager together; each name begins with its client's. */
   readonly slots: LRUCache<string, TokenSlot>
@@ -178,11 +179,11 @@ export class MachineClient {
   }
 
   #grant(request: EffectiveRequest, shape: string): TokenSource {
-    const { oauth, definition, dpop, store, deadlineMs } = this.#options
+    const { oauth, definition, dpop, store, lock, deadlineMs } = this.#options
     const authentication = this.#authentication(request)
     const key = (jkt: string | undefined): Promise<string> => storeKey(definition, shape, jkt)
     const epoch = (): number => this.#epoch
-    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, key, epoch })
+    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, lock, key, epoch })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {

@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import { LIFETIME_LIMITS, type OAuthClient, watchCertificate } from '../oauth/index.ts'
 import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
-import { tolerantStore } from '../store/index.ts'
-import { errorName, harmless, noTelemetry } from '../telemetry/index.ts'
+import { tolerantLock, tolerantStore } from '../store/index.ts'
+import { errorName, harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
-import { createDetachedRunner, systemClock } from '../util/index.ts'
+import { type Clock, createDetachedRunner, systemClock } from '../util/index.ts'
 import type { LifetimeOptions } from './client-definition.ts'
 import { clientDPoP, nonceMemories } from './client-dpop.ts'
 import { checkClient } from './client-settings.ts'
@@ -14,6 +14,8 @@ import { type ClientDefinitions, checkManagerOptions, type TokenManagerOptions }
 
 const DEADLINE_MS = 10_000
 const MAX_ENTRIES = 10_000
+/** The share of the deadline in which a lock has to be had: longer than a lease, and enough is left to ask without it. */
+const PATIENCE = 0.7
 
 /** Everything that a manager consists of, by client name. */
 export interface OpenClients {
@@ -28,18 +30,9 @@ export interface OpenClients {
  */
 export function openClients(options: TokenManagerOptions<ClientDefinitions>): OpenClients {
   checkManagerOptions(options)
-  const { clientAssertion: service, store, clock = systemClock } = options
+  const { clock = systemClock } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
-  const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
-  const shared = {
-    service,
-    store: store && tolerantStore(store, { clock, telemetry }),
-    deadlineMs,
-    slots: new LRUCache<string, TokenSlot>({ max }),
-    // Made when it is first used: its arrays have their full size from the start.
-    sources: once(() => new LRUCache<string, TokenSource>({ max })),
-    isObserved: options.telemetry !== undefined,
-  }
+  const shared = sharedBy(options, { clock, telemetry })
   const nonces = nonceMemories({ store: options.nonceStore, clock, telemetry })
   const runDetached = createDetachedRunner()
   const serverOf = sharedServers({ fetch: options.fetch, clock, telemetry })
@@ -74,6 +67,27 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
   return {
     clients: new Map(entries.map(([name, client]) => [name, new MachineClient(client)])),
     envs: entries.map(([, { env }]) => env),
+  }
+}
+
+type Shared = Omit<MachineClientOptions, 'definition' | 'oauth' | 'env' | 'dpop'>
+
+/** What the clients of one manager have in common. */
+function sharedBy(
+  options: TokenManagerOptions<ClientDefinitions>,
+  environment: { readonly clock: Clock; readonly telemetry: Telemetry },
+): Shared {
+  const { clientAssertion, store, lock, telemetry } = options
+  const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
+  return {
+    service: clientAssertion,
+    store: store && tolerantStore(store, environment),
+    lock: lock && tolerantLock(lock, { ...environment, waitMs: deadlineMs * PATIENCE }),
+    deadlineMs,
+    slots: new LRUCache<string, TokenSlot>({ max }),
+    // Made when it is first used: its arrays have their full size from the start.
+    sources: once(() => new LRUCache<string, TokenSource>({ max })),
+    isObserved: telemetry !== undefined,
   }
 }
 

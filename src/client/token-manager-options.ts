@@ -1,6 +1,6 @@
 import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
-import type { TokenStore } from '../store/index.ts'
+import type { TokenStore, WithLock } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { TokenRequest } from '../token/index.ts'
 import { type Awaitable, type Clock, describe } from '../util/index.ts'
@@ -36,6 +36,11 @@ export interface TokenManagerOptions<Clients extends ClientDefinitions> {
   readonly customizeRequest?: RequestCustomizer | undefined
   /** Tokens are shared through it, behind the memory of this process. Its failures count as "not there". */
   readonly store?: TokenStore | undefined
+  /**
+   * Held by one process while it asks for a token that all who share `store` use. Where it is not to be had the token is asked for without it.
+   * Default: none, each process asks for itself.
+   */
+  readonly lock?: WithLock | undefined
   /** DPoP nonces are shared through it, behind the memory of this process: see `sharedNonceStore`. Its failures count as "not there". */
   readonly nonceStore?: NonceStore | undefined
   /** Told of operations and events. */
@@ -60,6 +65,7 @@ const OPTIONS = [
   'clientAssertion',
   'customizeRequest',
   'store',
+  'lock',
   'nonceStore',
   'telemetry',
   'fetch',
@@ -86,6 +92,10 @@ export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitio
   assertFunction(SUBJECT, 'customizeRequest', customizeRequest)
   assertFunction(SUBJECT, 'fetch', fetch)
   assertMethods('store', given.store, ['get', 'set', 'delete'])
+  assertFunction(SUBJECT, 'lock', given.lock)
+  if (given.lock !== undefined && given.store === undefined) {
+    throw optionInvalid(SUBJECT, 'a store for what is obtained under the lock, got none')
+  }
   assertMethods('nonceStore', given.nonceStore, ['get', 'set'])
   checkLifetime(SUBJECT, lifetime)
   assertMs(SUBJECT, 'deadlineMs', deadlineMs)

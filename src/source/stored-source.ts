@@ -1,5 +1,5 @@
-import type { TokenStore } from '../store/index.ts'
-import { type AccessToken, isSameToken, type TokenSource } from '../token/index.ts'
+import type { TokenStore, WithLock } from '../store/index.ts'
+import { type AccessToken, type GetTokenOptions, isSameToken, type TokenSource } from '../token/index.ts'
 import type { Clock } from '../util/index.ts'
 import { parseStoredToken, storedText } from './stored-token.ts'
 
@@ -13,6 +13,8 @@ export interface StoredSourceOptions {
   readonly key: () => Promise<string>
   /** What tokens have to be bound to, where they have to be; it may change while a token is on its way. */
   readonly boundTo?: (() => TokenBinding) | undefined
+  /** Held while the other source is asked, so that of several processes one does so, and the others find what it has got. */
+  readonly lock?: WithLock | undefined
 }
 
 /** What a token is bound to. */
@@ -20,26 +22,48 @@ export type TokenBinding = Pick<AccessToken, 'jkt' | 'certificateThumbprint'>
 
 /**
  * Looks into a shared store before it asks another source, and puts there what that gave. A token that is named as rejected
- * is passed over, so that a newer one of another process is found instead.
+ * is passed over, so that a newer one of another process is found instead. With a lock the store is looked into once more by whoever
+ * holds it: what came there meanwhile is the answer.
  */
 export function storedSource(inner: TokenSource, options: StoredSourceOptions): TokenSource {
-  const { store, clock, key, epoch = () => 0, boundTo = () => ({}) } = options
-  const isOurs = (token: AccessToken): boolean => isBoundAlike(token, boundTo())
+  const { lock } = options
   return {
     async getToken(ask = {}) {
-      const name = await key()
-      const startedIn = epoch()
-      const stored = ask.forceRenewal ? undefined : parseStoredToken(await store.get(name), clock.now())
-      if (stored !== undefined && startedIn === epoch() && isOurs(stored) && !isRejected(stored, ask.rejected))
-        return stored
-      const askedIn = epoch()
-      const token = await inner.getToken(ask)
-      const isKept = token.expiresAt > clock.now() && askedIn === epoch() && isOurs(token)
-      // Named anew: the certificate that is part of the name may be another one by now.
-      if (isKept) await store.set(await key(), storedText(token, clock.now()), token.expiresAt)
-      return token
+      const name = await options.key()
+      const found = await findIn(options, name, ask)
+      if (found !== undefined) return found
+      if (lock === undefined) return obtain(inner, options, ask)
+      const look = async (): Promise<AccessToken> =>
+        (await findIn(options, name, ask)) ?? (await obtain(inner, options, ask))
+      return lock(name, look, { signal: ask.signal })
     },
   }
+}
+
+/** What another process has put there, or this one before. */
+async function findIn(
+  { store, clock, epoch = () => 0, boundTo = () => ({}) }: StoredSourceOptions,
+  name: string,
+  { forceRenewal, rejected, signal }: GetTokenOptions,
+): Promise<AccessToken | undefined> {
+  if (forceRenewal) return undefined
+  const startedIn = epoch()
+  const stored = parseStoredToken(await store.get(name, { signal }), clock.now())
+  const isUsable = stored !== undefined && startedIn === epoch() && isBoundAlike(stored, boundTo())
+  return isUsable && !isRejected(stored, rejected) ? stored : undefined
+}
+
+async function obtain(
+  inner: TokenSource,
+  { store, clock, key, epoch = () => 0, boundTo = () => ({}) }: StoredSourceOptions,
+  ask: GetTokenOptions,
+): Promise<AccessToken> {
+  const askedIn = epoch()
+  const token = await inner.getToken(ask)
+  const isKept = token.expiresAt > clock.now() && askedIn === epoch() && isBoundAlike(token, boundTo())
+  // Named anew: the certificate that is part of the name may be another one by now.
+  if (isKept) await store.set(await key(), storedText(token, clock.now()), token.expiresAt)
+  return token
 }
 
 function isBoundAlike(a: TokenBinding, b: TokenBinding): boolean {

@@ -64,6 +64,10 @@ export type TelemetryEvent =
     }
   /** The store answers again. */
   | { readonly name: 'store_up'; readonly store: StoreName; readonly access: 'read' | 'write' }
+  /** The lock that processes share is not to be had: tokens are asked for without it. */
+  | { readonly name: 'lock_down'; readonly error: string }
+  /** The lock is to be had again. */
+  | { readonly name: 'lock_up' }
   /** An entry of an encrypted store counts as missing, or was not kept. */
   | { readonly name: 'entry_ignored'; readonly reason: EntryFault }
 

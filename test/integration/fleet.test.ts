@@ -1,0 +1,132 @@
+import {
+  type AccessToken,
+  createTokenManager,
+  localLock,
+  memoryStore,
+  type TokenManagerOptions,
+  type WithLock,
+} from 'evertoken'
+import { describe, expect } from 'vitest'
+import { clientOf, rejection, test } from '../support/fixtures.ts'
+import { errorJson, type HostileServer, tokenJson } from '../support/hostile-server.ts'
+import type { TestClock } from '../support/test-clock.ts'
+
+type Options = Partial<Omit<TokenManagerOptions<Record<string, never>>, 'clients'>>
+
+/** Managers that share a store and a lock, as processes do. */
+function fleet(
+  size: number,
+  { server, clock }: { readonly server: HostileServer; readonly clock: TestClock },
+  options: Options = {},
+) {
+  const store = memoryStore({ clock })
+  const lock = localLock()
+  return Array.from({ length: size }, () =>
+    createTokenManager({ clock, store, lock, ...options, clients: { api: clientOf(server) } }),
+  )
+}
+
+describe('C5 one token request in a fleet', () => {
+  test('C5 F5.18 4 processes, 1,000 cold calls each: one token request, one token', async ({ server, clock }) => {
+    const processes = fleet(4, { server, clock })
+    const tokens = await Promise.all(
+      processes.flatMap((tokens) => Array.from({ length: 1000 }, () => tokens.getToken('api'))),
+    )
+    expect(new Set(tokens.map(({ accessToken }) => accessToken))).toEqual(new Set(['token-1']))
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('C5 M12 20 lifetimes under load: one request for each', async ({ server, clock }) => {
+    server.answer = tokenJson({ expires_in: 60 })
+    const processes = fleet(4, { server, clock })
+    for (let life = 0; life < 20; life++) {
+      const before = server.requests.length
+      const got = await Promise.all(processes.map((tokens) => tokens.getToken('api')))
+      expect(new Set(got.map(({ accessToken }) => accessToken)).size).toBe(1)
+      expect(server.requests.length - before).toBe(1)
+      await clock.advance(60_000)
+    }
+  })
+
+  test('C7 F6.12 fifty refusals in each of 4 processes: one renewal', async ({ server, clock }) => {
+    const processes = fleet(4, { server, clock })
+    const rejected = await Promise.all(processes.map((tokens) => tokens.getToken('api')))
+    const renewed = await Promise.all(
+      processes.flatMap((tokens, n) =>
+        Array.from({ length: 50 }, () => tokens.getToken('api', {}, { rejected: rejected[n] as never })),
+      ),
+    )
+    expect(new Set(renewed.map(({ accessToken }) => accessToken))).toEqual(new Set(['token-2']))
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('C5 the next one to hold the lock asks again when the first one failed', async ({ server, clock }) => {
+    server.answer = (request) => (request.n === 1 ? errorJson(400, 'invalid_scope') : tokenJson()(request))
+    const processes = fleet(3, { server, clock })
+    const answers = await Promise.allSettled(processes.map((tokens) => tokens.getToken('api')))
+    expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+    expect(server.requests).toHaveLength(2)
+  })
+})
+
+describe('C6 F7 a lock that is not to be had', () => {
+  const down: WithLock = () => Promise.reject(new Error('no lock service'))
+
+  test('F7.05 down: each process asks for itself, and one event tells', async ({ server, clock, recorder }) => {
+    const [first] = fleet(1, { server, clock }, { lock: down, telemetry: recorder })
+    for (let n = 0; n < 3; n++) await first?.getToken('api', {}, { forceRenewal: true })
+    expect(server.requests).toHaveLength(3)
+    expect(recorder.events).toEqual([{ name: 'lock_down', error: 'Error' }])
+  })
+
+  test('C6 F7.01 held by somebody who is gone: waited for, then done without, well before the deadline', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const lock = localLock()
+    const [tokens] = fleet(1, { server, clock }, { lock, telemetry: recorder, store: memoryStore({ clock }) })
+    let names: string[] = []
+    const spied: WithLock = (name, ...rest) => {
+      names = [...names, name]
+      return lock(name, ...rest)
+    }
+    const [spy] = fleet(1, { server, clock }, { lock: spied })
+    await spy?.getToken('api')
+    void lock(String(names[0]), () => new Promise(() => {}))
+    const startedAt = clock.now()
+    let token: AccessToken | undefined
+    void tokens?.getToken('api').then((got) => {
+      token = got
+    })
+    while (token === undefined && clock.now() - startedAt < 60_000) await clock.advance(500)
+    expect(token?.accessToken).toBe('token-2')
+    expect(clock.now() - startedAt).toBeLessThan(10_000)
+    expect(recorder.events).toEqual([{ name: 'lock_down', error: 'lock_timeout' }])
+  })
+
+  test('C6 a request that fails under the lock is not made again without it', async ({ server, clock, recorder }) => {
+    server.answer = () => errorJson(401, 'invalid_client')
+    const [tokens] = fleet(1, { server, clock }, { telemetry: recorder })
+    expect(await rejection(tokens?.getToken('api') as Promise<unknown>)).toMatchObject({ code: 'client_refused' })
+    expect(server.requests).toHaveLength(1)
+    expect(recorder.events).toEqual([])
+  })
+
+  test('C6 it is back: an event tells, and one process asks for all again', async ({ server, clock, recorder }) => {
+    const good = localLock()
+    let lock: WithLock = down
+    const changing: WithLock = (...held) => lock(...held)
+    const [tokens] = fleet(1, { server, clock }, { lock: changing, telemetry: recorder })
+    await tokens?.getToken('api')
+    lock = good
+    await tokens?.getToken('api', {}, { forceRenewal: true })
+    expect(recorder.events.map(({ name }) => name)).toEqual(['lock_down', 'lock_up'])
+  })
+
+  test('a lock without a store is a mistake', ({ server, clock }) => {
+    expect(() => fleet(1, { server, clock }, { store: undefined })).toThrow(
+      expect.objectContaining({ name: 'ConfigurationError', code: 'option_invalid' }),
+    )
+  })
+})
