@@ -4,7 +4,7 @@ import { describe, fromBase64url } from '../util/index.ts'
 /** An AES-GCM key of 256 bits as `crypto.subtle` makes and imports it. */
 export type AesKey = Extract<Awaited<ReturnType<typeof crypto.subtle.generateKey>>, { readonly type: string }>
 
-/** One key of {@link EncryptionKeys}. */
+/** One key of `EncryptionKeys`. */
 export interface EncryptionKey {
   /** Names the key in every entry, readable: 1 to 64 letters, digits, `-` and `_`. Never given to another key. */
   readonly id: string

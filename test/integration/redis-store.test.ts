@@ -3,13 +3,14 @@ import { inspect } from 'node:util'
 import type { TokenStore } from 'evertoken'
 import { type RedisStoreOptions, redisStore } from 'evertoken/stores/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { rejection } from '../support/fixtures.ts'
+import { createRecorder, type Recorder, rejection } from '../support/fixtures.ts'
 import { type Connection, clientLibraries, hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
 import { createTestClock } from '../support/test-clock.ts'
 import { itKeepsTheStoreContract } from '../support/token-store-contract.ts'
 
 const isMissing = !hasRedis && process.env.CI === undefined
 const title = isMissing ? 'redisStore (skipped: redis-server is not installed, see test/setup.sh)' : 'redisStore'
+const encryption = { keys: [{ id: '2026-01', key: randomBytes(32) }] }
 const wallClock = { now: () => Date.now() }
 
 describe.skipIf(isMissing)(title, () => {
@@ -26,11 +27,18 @@ describe.skipIf(isMissing)(title, () => {
   afterAll(() => redis?.stop())
 
   describe.each(clientLibraries)('with $name', ({ connect }) => {
+    function entriesIgnored(recorder: Recorder): readonly unknown[] {
+      return recorder.events.map((event) => event.name === 'entry_ignored' && event.reason)
+    }
     async function create(options: RedisStoreOptions = { plaintext: true }): Promise<TokenStore> {
       const connection = await connect(redis.port)
       connections.push(connection)
       return redisStore(connection.client, options)
     }
+
+    describe('encrypted', () => {
+      itKeepsTheStoreContract(async () => ({ store: await create({ encryption }), clock: wallClock }))
+    })
 
     describe('in clear', () => {
       itKeepsTheStoreContract(async () => ({ store: await create(), clock: wallClock }))
@@ -59,19 +67,25 @@ describe.skipIf(isMissing)(title, () => {
       expect(await store.get('key')).toBe('value')
     })
 
-    it.each<{ name: string; plant: readonly string[] }>([
+    it.each<{ name: string; plant: readonly string[]; reason?: string }>([
       { name: 'a value without its mark', plant: ['SET', 'KEY', '{"accessToken":"planted"}'] },
       { name: 'random bytes', plant: ['SET', 'KEY', randomBytes(100).toString('latin1')] },
-      { name: 'a value one byte too large', plant: ['SET', 'KEY', `=${'v'.repeat(262_145)}`] },
-      { name: 'a large value of three bytes a character', plant: ['SET', 'KEY', `=${'€'.repeat(87_382)}`] },
+      { name: 'a value one byte too large', plant: ['SET', 'KEY', `=${'v'.repeat(262_145)}`], reason: 'too_long' },
+      {
+        name: 'a large value of three bytes a character',
+        plant: ['SET', 'KEY', `=${'€'.repeat(87_382)}`],
+        reason: 'too_long',
+      },
       { name: 'a list', plant: ['RPUSH', 'KEY', 'a', 'b'] },
       { name: 'a hash', plant: ['HSET', 'KEY', 'a', 'b'] },
       { name: 'a set', plant: ['SADD', 'KEY', 'a', 'b'] },
-    ])('F6.03 misses and deletes $name', async ({ plant }) => {
-      const store = await create()
+    ])('F6.03 misses, deletes and tells of $name', async ({ plant, reason = 'malformed' }) => {
+      const recorder = createRecorder()
+      const store = await create({ plaintext: true, telemetry: recorder })
       await redis.command(...plant.map((part) => (part === 'KEY' ? 'evertoken:token:key' : part)))
       expect(await store.get('key')).toBeUndefined()
       expect(await redis.command('DBSIZE')).toBe(0)
+      expect(entriesIgnored(recorder)).toEqual([reason])
       await store.set('key', 'value', Date.now() + 60_000)
       expect(await store.get('key')).toBe('value')
     })
@@ -86,12 +100,14 @@ describe.skipIf(isMissing)(title, () => {
       expect(await redis.command('DBSIZE')).toBe(0)
     })
 
-    it('keeps a value of exactly as many bytes as may be, and refuses one more', async () => {
-      const store = await create({ plaintext: true, maxValueBytes: 30 })
+    it('keeps a value of exactly as many bytes as may be, and none of one more, nor the one before it', async () => {
+      const recorder = createRecorder()
+      const store = await create({ plaintext: true, maxValueBytes: 30, telemetry: recorder })
       await store.set('key', '€'.repeat(10), Date.now() + 60_000)
       expect(await store.get('key')).toBe('€'.repeat(10))
-      const refused = rejection(Promise.resolve(store.set('key', `${'€'.repeat(10)}x`, Date.now() + 60_000)))
-      expect(await refused).toMatchObject({ name: 'StoreError', code: 'store_value_too_large' })
+      await store.set('key', `${'€'.repeat(10)}x`, Date.now() + 60_000)
+      expect(await store.get('key')).toBeUndefined()
+      expect(entriesIgnored(recorder)).toEqual(['too_long'])
     })
 
     it('reads with one command', async () => {
@@ -163,7 +179,25 @@ describe.skipIf(isMissing)(title, () => {
       name: 'plaintext that is not true',
       args: [client(), { plaintext: 'yes' }],
       code: 'option_invalid',
-      message: 'got neither',
+      message: 'plaintext to be true or absent, got a string',
+    },
+    {
+      name: 'both encryption and plaintext',
+      args: [client(), { plaintext: true, encryption }],
+      code: 'option_invalid',
+      message: 'got both',
+    },
+    {
+      name: 'a key that is too short',
+      args: [client(), { encryption: { keys: [{ id: 'a', key: randomBytes(16) }] } }],
+      code: 'encryption_key_invalid',
+      message: '32 bytes, got 16 bytes',
+    },
+    {
+      name: 'telemetry that is none',
+      args: [client(), { plaintext: true, telemetry: {} }],
+      code: 'option_invalid',
+      message: 'telemetry',
     },
     {
       name: 'a limit of nothing',

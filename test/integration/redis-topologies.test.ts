@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import {
   type RedisClient,
   type RedisSubscriber,
@@ -9,6 +10,7 @@ import {
 import { Cluster, Redis } from 'ioredis'
 import { createClient, createClientPool, createCluster, createSentinel } from 'redis'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { root } from '../support/manifest.ts'
 import { hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
 
 const isMissing = !hasRedis && process.env.CI === undefined
@@ -76,6 +78,26 @@ const shapes: readonly Shape[] = [
     },
   },
   {
+    name: 'a user with no more rights than docs/how-to/redis.md gives, with ioredis',
+    of: ({ master }) => master,
+    async join({ master }) {
+      const options = { host, port: master.port, ...(await createUser(master)) }
+      const [client, subscriber] = [new Redis(options), new Redis(options)]
+      await Promise.all([once(client, 'ready'), once(subscriber, 'ready')])
+      return { client, subscriber, close: () => void [client, subscriber].map((each) => each.disconnect()) }
+    },
+  },
+  {
+    name: 'a user with no more rights than docs/how-to/redis.md gives, with node-redis',
+    of: ({ master }) => master,
+    async join({ master }) {
+      const options = { socket: { host, port: master.port }, ...(await createUser(master)) }
+      const [client, subscriber] = [createClient(options), createClient(options)]
+      await Promise.all([client.connect(), subscriber.connect()])
+      return { client, subscriber, close: () => void [client, subscriber].map((each) => each.destroy()) }
+    },
+  },
+  {
     name: 'a pool of node-redis',
     of: ({ master }) => master,
     async join({ master: { port } }) {
@@ -86,6 +108,14 @@ const shapes: readonly Shape[] = [
     },
   },
 ]
+
+/** Gives the rights that the page says are enough. */
+async function createUser(server: RedisServer): Promise<{ readonly username: string; readonly password: string }> {
+  const page = await readFile(`${root}docs/how-to/redis.md`, 'utf8')
+  const [, rights = ''] = /^ACL SETUSER fleet (.+)$/m.exec(page) ?? []
+  await server.command('ACL', 'SETUSER', 'fleet', ...rights.split(' '))
+  return { username: 'fleet', password: 'password' }
+}
 
 describe.skipIf(isMissing)(title, () => {
   let servers: Servers

@@ -1,13 +1,13 @@
 import type { TokenStore } from '../../store/index.ts'
-import { StoreError } from '../../token/index.ts'
+import type { Telemetry } from '../../telemetry/index.ts'
 import { type Clock, waitFor } from '../../util/index.ts'
 import { isFailure, type SendCommand } from './redis-client.ts'
 
 /** What a {@link plainStore} is made of. */
 export interface PlainStoreOptions {
   readonly send: SendCommand
-  readonly prefix: string
   readonly maxValueBytes: number
+  readonly telemetry: Telemetry
   readonly clock: Clock
 }
 
@@ -15,35 +15,38 @@ export interface PlainStoreOptions {
 const MARK = '='
 const encoder = new TextEncoder()
 
-/** Values under a prefix, as they are. */
-export function plainStore({ send, prefix, maxValueBytes, clock }: PlainStoreOptions): TokenStore {
-  // With the mark, and one byte more than may be: whatever fills it is too large, and what follows stays on the server.
+/** Values as they are, under keys as they are. */
+export function plainStore({ send, maxValueBytes, telemetry, clock }: PlainStoreOptions): TokenStore {
   const maxBytes = maxValueBytes + MARK.length
-  const read = async (key: string): Promise<string | undefined> => {
+
+  async function remove(key: string, reason?: 'too_long' | 'malformed'): Promise<undefined> {
+    if (reason !== undefined) telemetry.note({ name: 'entry_ignored', reason })
+    await send(['DEL', key], key)
+  }
+  async function read(key: string): Promise<string | undefined> {
+    // One byte more than may be: whatever has that many is too large, and what follows stays on the server.
     const found = await send(['GETRANGE', key, '0', String(maxBytes)], key).catch(unlessOfAnotherType)
     if (found === '') return undefined
-    if (typeof found === 'string' && found.startsWith(MARK) && bytesOf(found) <= maxBytes) return found.slice(1)
-    await send(['DEL', key], key)
-    return undefined
+    if (typeof found !== 'string' || !found.startsWith(MARK)) return remove(key, 'malformed')
+    if (bytesOf(found) > maxBytes) return remove(key, 'too_long')
+    return found.slice(MARK.length)
   }
+
   return {
-    get: (key, { signal } = {}) => waitFor(read(prefix + key), signal),
+    get: (key, { signal } = {}) => waitFor(read(key), signal),
     async set(key, value, expiresAt) {
-      const name = prefix + key
-      if (bytesOf(value) > maxValueBytes) throw tooLarge(maxValueBytes)
+      // An older value must not stay where the newer one has no room, or no life.
+      if (bytesOf(value) > maxValueBytes) return remove(key, 'too_long')
       const lifetimeMs = Math.ceil(expiresAt - clock.now())
-      if (lifetimeMs > 0) await send(['SET', name, MARK + value, ...lifetime(lifetimeMs)], name)
-      // Nothing may be left of an older value either.
-      else await send(['DEL', name], name)
+      if (lifetimeMs <= 0) return remove(key)
+      await send(['SET', key, MARK + value, ...expiry(lifetimeMs)], key)
     },
-    async delete(key) {
-      await send(['DEL', prefix + key], prefix + key)
-    },
+    delete: (key) => remove(key),
   }
 }
 
-/** Never an instant: it would be one of the server's clock. */
-function lifetime(ms: number): string[] {
+/** A length of time, never an instant: that would be one of the server's clock. */
+function expiry(ms: number): string[] {
   return Number.isSafeInteger(ms) ? ['PX', String(ms)] : []
 }
 
@@ -55,10 +58,4 @@ function bytesOf(text: string): number {
 function unlessOfAnotherType(error: unknown): undefined {
   if (isFailure(error, 'WRONGTYPE')) return undefined
   throw error
-}
-
-function tooLarge(maxValueBytes: number): StoreError {
-  return new StoreError(`redisStore: expected a value of at most ${maxValueBytes} bytes, got a larger one`, {
-    code: 'store_value_too_large',
-  })
 }

@@ -1,5 +1,5 @@
 import type { Invalidations } from '../../store/index.ts'
-import { assertOptions, optionInvalid } from '../../token/index.ts'
+import { assertMethods, assertOptions, optionInvalid } from '../../token/index.ts'
 import { type Clock, describe, randomId, systemClock } from '../../util/index.ts'
 import { assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { commandsOf, isIoredis, type RedisClient } from './redis-client.ts'
@@ -47,6 +47,7 @@ export function redisInvalidations(
   assertOptions('redisInvalidations', given, ['prefix', 'clock'])
   const { prefix = DEFAULT_PREFIX, clock = systemClock } = options
   assertPrefix('redisInvalidations', prefix)
+  assertMethods('redisInvalidations', { option: 'clock', value: clock }, ['now', 'setTimer'])
   const send = commandsOf(client, 'redisInvalidations')
   const listener = listenerOf(subscriber)
   const channel = `${prefix}forget`

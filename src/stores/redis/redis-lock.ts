@@ -1,5 +1,5 @@
 import { localLock, type WithLock } from '../../store/index.ts'
-import { assertOptions, optionInvalid, StoreError } from '../../token/index.ts'
+import { assertMethods, assertOptions, optionInvalid, StoreError } from '../../token/index.ts'
 import { type Clock, delay, randomId, secureRandom, sha256, systemClock, waitFor } from '../../util/index.ts'
 import { keepLease } from './lease.ts'
 import { type LockCommands, lockCommands } from './lock-commands.ts'
@@ -41,6 +41,7 @@ export function redisLock(client: RedisClient, options: RedisLockOptions = {}): 
   const { prefix = DEFAULT_PREFIX, leaseMs = 15_000, deadlineMs = 250, clock = systemClock } = options
   const { waitMs = leaseMs + 1000 } = options
   assertPrefix('redisLock', prefix)
+  assertMethods('redisLock', { option: 'clock', value: clock }, ['now', 'setTimer'])
   for (const [option, value] of Object.entries({ leaseMs, deadlineMs, waitMs })) {
     assertPositive('redisLock', option, value)
   }
