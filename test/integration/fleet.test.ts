@@ -1,11 +1,4 @@
-import {
-  type AccessToken,
-  createTokenManager,
-  localLock,
-  memoryStore,
-  type TokenManagerOptions,
-  type WithLock,
-} from 'evertoken'
+import { createTokenManager, localLock, memoryStore, type TokenManagerOptions, type WithLock } from 'evertoken'
 import { describe, expect } from 'vitest'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { errorJson, type HostileServer, tokenJson } from '../support/hostile-server.ts'
@@ -84,24 +77,20 @@ describe('C6 F7 a lock that is not to be had', () => {
     clock,
     recorder,
   }) => {
-    const lock = localLock()
-    const [tokens] = fleet(1, { server, clock }, { lock, telemetry: recorder, store: memoryStore({ clock }) })
-    let names: string[] = []
-    const spied: WithLock = (name, ...rest) => {
-      names = [...names, name]
-      return lock(name, ...rest)
-    }
-    const [spy] = fleet(1, { server, clock }, { lock: spied })
-    await spy?.getToken('api')
-    void lock(String(names[0]), () => new Promise(() => {}))
-    const startedAt = clock.now()
-    let token: AccessToken | undefined
-    void tokens?.getToken('api').then((got) => {
-      token = got
+    let asked = (): void => {}
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve
     })
-    while (token === undefined && clock.now() - startedAt < 60_000) await clock.advance(500)
-    expect(token?.accessToken).toBe('token-2')
-    expect(clock.now() - startedAt).toBeLessThan(10_000)
+    const held: WithLock = (_name, _task, options) =>
+      new Promise((_resolve, reject) => {
+        options?.signal?.addEventListener('abort', () => reject(options.signal?.reason))
+        asked()
+      })
+    const [tokens] = fleet(1, { server, clock }, { lock: held, telemetry: recorder })
+    const waiting = tokens?.getToken('api')
+    await isAsked
+    await clock.advance(7000)
+    expect((await waiting)?.accessToken).toBe('token-1')
     expect(recorder.events).toEqual([{ name: 'lock_down', error: 'lock_timeout' }])
   })
 

@@ -52,7 +52,7 @@ describe.skipIf(isMissing)(title, () => {
       failures.push('renewal')
       throw new Error('ECONNRESET')
     }
-    const lock = through(flaky, { clock })
+    const lock = through(flaky, { clock, leaseMs: 15_000 })
     let losses = 0
     const task = async (): Promise<unknown> => {
       await clock.advance(5000)

@@ -11,7 +11,7 @@ import { commandsOf, type RedisClient, type SendCommand } from './redis-client.t
 export interface RedisLockOptions {
   /** What the lock's keys begin with. Default `evertoken:`. */
   readonly prefix?: string | undefined
-  /** For how long a lock stays taken after its holder has gone; a holder renews it three times in that. Default 15 s. */
+  /** For how long a lock stays taken after its holder has gone; a holder renews it three times in that. Default 5 s. */
   readonly leaseMs?: number | undefined
   /** How long Redis may take to answer one command. Default 250 ms; at most a third of `leaseMs`. */
   readonly deadlineMs?: number | undefined
@@ -38,7 +38,7 @@ const PAUSE_RATE = 0.25
 export function redisLock(client: RedisClient, options: RedisLockOptions = {}): WithLock {
   const given: unknown = options
   assertOptions('redisLock', given, ['prefix', 'leaseMs', 'deadlineMs', 'waitMs', 'clock'])
-  const { prefix = DEFAULT_PREFIX, leaseMs = 15_000, deadlineMs = 250, clock = systemClock } = options
+  const { prefix = DEFAULT_PREFIX, leaseMs = 5000, deadlineMs = 250, clock = systemClock } = options
   const { waitMs = leaseMs + 1000 } = options
   assertPrefix('redisLock', prefix)
   assertMethods('redisLock', { option: 'clock', value: clock }, ['now', 'setTimer'])
