@@ -80,8 +80,7 @@ function materialOf({ id, key, encrypts }: Candidate): () => Promise<AesKey> {
 /** Keys that a program or a person wrote down often end with a line end. */
 function bytesOfText(text: string): Uint8Array<ArrayBuffer> | undefined {
   const unpadded = text.trim().replace(/={1,2}$/, '')
-  const bytes = fromBase64url(unpadded.replaceAll('+', '-').replaceAll('/', '_'))
-  return bytes && new Uint8Array(bytes)
+  return fromBase64url(unpadded.replaceAll('+', '-').replaceAll('/', '_'))
 }
 
 /** A copy: what the caller does to its bytes afterwards, zeroing them say, must not change the key. */

@@ -59,7 +59,7 @@ function parameters(iv: Uint8Array<ArrayBuffer>, id: string, key: string): AesGc
 /** The bytes of the one text that stands for them; the last character of another one may differ in bits that are not read. */
 function bytesOf(text: string): Uint8Array<ArrayBuffer> | undefined {
   const bytes = fromBase64url(text)
-  return bytes === undefined || base64url(bytes) !== text ? undefined : new Uint8Array(bytes)
+  return bytes === undefined || base64url(bytes) !== text ? undefined : bytes
 }
 
 function entryOf(text: string): Entry | undefined {
