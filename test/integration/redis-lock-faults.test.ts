@@ -67,6 +67,23 @@ describe.skipIf(isMissing)(title, () => {
     expect({ losses, failures }).toEqual({ losses: 0, failures: ['renewal'] })
   })
 
+  it('F7.03 tells of a lost lock at the next renewal, long before the lease would be over', async () => {
+    const clock = createTestClock()
+    const lock = redisLock(client, { clock, leaseMs: 15_000 })
+    let tell = (): void => {}
+    const lost = new Promise<void>((resolve) => {
+      tell = resolve
+    })
+    const task = async (): Promise<number> => {
+      const takenAt = clock.now()
+      await redis.command('FLUSHALL')
+      await clock.advance(5000)
+      await lost
+      return clock.now() - takenAt
+    }
+    expect(await lock('name', task, { onLost: tell })).toBe(5000)
+  })
+
   it('gives the result of a task although the news of its loss goes wrong', async () => {
     const onLost = (): never => {
       throw new Error('of the listener')
