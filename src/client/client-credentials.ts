@@ -5,6 +5,7 @@ import type { TokenSource } from '../token/index.ts'
 import { secureRandom } from '../util/index.ts'
 import type { ClientDPoP } from './client-dpop.ts'
 import type { EffectiveRequest } from './effective-request.ts'
+import type { News } from './forget-together.ts'
 
 /** What the tokens of one request are got with. */
 export interface ClientCredentialsOptions {
@@ -16,6 +17,7 @@ export interface ClientCredentialsOptions {
   readonly store: TokenStore | undefined
   /** Held by one of the processes that share the store while it asks for a token. */
   readonly lock: WithLock | undefined
+  readonly news: News | undefined
   /** Names a token in the store, by the key that it is bound to. */
   readonly key: (jkt: string | undefined) => Promise<string>
   /** Changes with every deletion. */
@@ -44,7 +46,7 @@ function keyedSource(request: EffectiveRequest, options: ClientCredentialsOption
 
 function boundSource(
   { scope, resource, parameters, clientAssertion }: EffectiveRequest,
-  { oauth, authentication, store, lock, key, epoch }: ClientCredentialsOptions,
+  { oauth, authentication, store, lock, news, key, epoch }: ClientCredentialsOptions,
   jkt: string | undefined,
 ): TokenSource {
   const { clock } = oauth
@@ -54,5 +56,5 @@ function boundSource(
   const lasting = clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
   if (store === undefined) return lasting
   const boundTo = (): TokenBinding => ({ jkt, certificateThumbprint: oauth.certificate?.thumbprint })
-  return storedSource(lasting, { store, clock, key: () => key(jkt), epoch, boundTo, lock })
+  return storedSource(lasting, { store, clock, key: () => key(jkt), epoch, boundTo, lock, onReplaced: news?.tell })
 }

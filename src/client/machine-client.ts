@@ -10,6 +10,7 @@ import { clientCredentialsSource } from './client-credentials.ts'
 import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
 import { type EffectiveRequest, effectiveRequest, shapeOf, storeKey } from './effective-request.ts'
+import type { News } from './forget-together.ts'
 import { deleteStored } from './stored-tokens.ts'
 
 /** What one client needs of its manager. */
@@ -21,6 +22,7 @@ export interface MachineClientOptions {
   readonly dpop: ClientDPoP | undefined
   readonly store: TokenStore | undefined
   readonly lock: WithLock | undefined
+  readonly news: News | undefined
   readonly deadlineMs: number
   /** Slots of requests, of all clients of the manager together; each name begins with its client's. */
   readonly slots: LRUCache<string, TokenSlot>
@@ -131,22 +133,25 @@ export class MachineClient {
   }
 
   async #forget(shape: string, onFound?: (token: AccessToken) => void): Promise<AccessToken | undefined> {
-    const { slots, store, definition, dpop, oauth, deadlineMs } = this.#options
-    const key = this.#prefix + shape
-    const drop = (): AccessToken | undefined => {
-      this.#epoch++
-      const slot = shape === this.#ownShape ? this.#ownSlot : slots.peek(key)
-      const held = slot?.held
-      slot?.forget()
-      slots.delete(key)
-      return held
-    }
-    const held = drop()
+    const { store, news, definition, dpop, oauth, deadlineMs } = this.#options
+    const held = this.#drop(shape)
     if (store === undefined) return held
-    const stored = { store, definition, dpop, clock: oauth.clock, deadlineMs }
+    const stored = { store, news, definition, dpop, clock: oauth.clock, deadlineMs }
     await deleteStored(stored, { shape, held, onFound })
     // Somebody may have found the entry before it was gone.
-    drop()
+    this.#drop(shape)
+    return held
+  }
+
+  /** Forgets one token here, and what was asked for or read before. */
+  #drop(shape: string): AccessToken | undefined {
+    const { slots } = this.#options
+    const key = this.#prefix + shape
+    this.#epoch++
+    const slot = shape === this.#ownShape ? this.#ownSlot : slots.peek(key)
+    const held = slot?.held
+    slot?.forget()
+    slots.delete(key)
     return held
   }
 
@@ -179,11 +184,15 @@ export class MachineClient {
   }
 
   #grant(request: EffectiveRequest, shape: string): TokenSource {
-    const { oauth, definition, dpop, store, lock, deadlineMs } = this.#options
+    const { oauth, definition, dpop, store, lock, news, deadlineMs } = this.#options
     const authentication = this.#authentication(request)
-    const key = (jkt: string | undefined): Promise<string> => storeKey(definition, shape, jkt)
+    const key = async (jkt: string | undefined): Promise<string> => {
+      const name = await storeKey(definition, shape, jkt)
+      news?.remember(name, () => this.#drop(shape))
+      return name
+    }
     const epoch = (): number => this.#epoch
-    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, lock, key, epoch })
+    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, lock, news, key, epoch })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {

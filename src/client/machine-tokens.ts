@@ -131,7 +131,8 @@ function customizedSource(
   }
 }
 
-async function closeClients({ clients, envs }: OpenClients): Promise<void> {
+async function closeClients({ clients, envs, news }: OpenClients): Promise<void> {
+  news?.close()
   const flights = envs.flatMap((env) => [...env.flights])
   for (const env of envs) env.isClosed = true
   for (const client of clients.values()) client.forgetAll()

@@ -8,6 +8,7 @@ import { type Clock, createDetachedRunner, systemClock } from '../util/index.ts'
 import type { LifetimeOptions } from './client-definition.ts'
 import { clientDPoP, nonceMemories } from './client-dpop.ts'
 import { checkClient } from './client-settings.ts'
+import { createNews, type News } from './forget-together.ts'
 import { MachineClient, type MachineClientOptions } from './machine-client.ts'
 import { sharedServers } from './shared-servers.ts'
 import { type ClientDefinitions, checkManagerOptions, type TokenManagerOptions } from './token-manager-options.ts'
@@ -21,6 +22,7 @@ const PATIENCE = 0.7
 export interface OpenClients {
   readonly clients: ReadonlyMap<string, MachineClient>
   readonly envs: readonly SlotEnvironment[]
+  readonly news: News | undefined
 }
 
 /**
@@ -67,6 +69,7 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
   return {
     clients: new Map(entries.map(([name, client]) => [name, new MachineClient(client)])),
     envs: entries.map(([, { env }]) => env),
+    news: shared.news,
   }
 }
 
@@ -77,11 +80,12 @@ function sharedBy(
   options: TokenManagerOptions<ClientDefinitions>,
   environment: { readonly clock: Clock; readonly telemetry: Telemetry },
 ): Shared {
-  const { clientAssertion, store, lock, telemetry } = options
+  const { clientAssertion, store, lock, invalidations, telemetry } = options
   const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
   return {
     service: clientAssertion,
     store: store && tolerantStore(store, environment),
+    news: invalidations && createNews(invalidations, { ...environment, maxEntries: max }),
     lock: lock && tolerantLock(lock, { ...environment, waitMs: deadlineMs * PATIENCE }),
     deadlineMs,
     slots: new LRUCache<string, TokenSlot>({ max }),

@@ -5,10 +5,12 @@ import { type Clock, withDeadline } from '../util/index.ts'
 import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
 import { storeKey } from './effective-request.ts'
+import type { News } from './forget-together.ts'
 
 /** The tokens of one client in the shared store. */
 export interface StoredTokens {
   readonly store: TokenStore
+  readonly news: News | undefined
   readonly definition: ClientDefinition
   readonly dpop: ClientDPoP | undefined
   readonly clock: Clock
@@ -31,7 +33,7 @@ export interface Deletion {
  * before that.
  */
 export async function deleteStored(
-  { store, definition, dpop, clock, deadlineMs }: StoredTokens,
+  { store, news, definition, dpop, clock, deadlineMs }: StoredTokens,
   { shape, held, onFound }: Deletion,
 ): Promise<void> {
   const done = new Set<string | undefined>()
@@ -41,6 +43,7 @@ export async function deleteStored(
     const name = await storeKey(definition, shape, jkt)
     const token = onFound && parseStoredToken(await store.get(name), clock.now())
     await store.delete(name)
+    news?.tell(name)
     if (token !== undefined) onFound?.(token)
   }
 

@@ -1,6 +1,6 @@
 import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
-import type { TokenStore, WithLock } from '../store/index.ts'
+import type { Invalidations, TokenStore, WithLock } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { TokenRequest } from '../token/index.ts'
 import { type Awaitable, type Clock, describe } from '../util/index.ts'
@@ -41,6 +41,11 @@ export interface TokenManagerOptions<Clients extends ClientDefinitions> {
    * Default: none, each process asks for itself.
    */
   readonly lock?: WithLock | undefined
+  /**
+   * News between the processes that share `store`: what one of them has deleted, or seen refused, the others forget at once. Default: none, they
+   * keep it until it expires or is refused there too.
+   */
+  readonly invalidations?: Invalidations | undefined
   /** DPoP nonces are shared through it, behind the memory of this process: see `sharedNonceStore`. Its failures count as "not there". */
   readonly nonceStore?: NonceStore | undefined
   /** Told of operations and events. */
@@ -66,6 +71,7 @@ const OPTIONS = [
   'customizeRequest',
   'store',
   'lock',
+  'invalidations',
   'nonceStore',
   'telemetry',
   'fetch',
@@ -93,8 +99,11 @@ export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitio
   assertFunction(SUBJECT, 'fetch', fetch)
   assertMethods('store', given.store, ['get', 'set', 'delete'])
   assertFunction(SUBJECT, 'lock', given.lock)
-  if (given.lock !== undefined && given.store === undefined) {
-    throw optionInvalid(SUBJECT, 'a store for what is obtained under the lock, got none')
+  assertMethods('invalidations', given.invalidations, ['publish', 'subscribe'])
+  for (const option of ['lock', 'invalidations'] as const) {
+    if (given[option] !== undefined && given.store === undefined) {
+      throw optionInvalid(SUBJECT, `a store beside ${option}, got none`)
+    }
   }
   assertMethods('nonceStore', given.nonceStore, ['get', 'set'])
   checkLifetime(SUBJECT, lifetime)

@@ -13,20 +13,27 @@ export interface Flight {
   callers: number
 }
 
+/** What the source of a flight is told beside what every source is told. */
+export interface FlightOptions extends GetTokenOptions {
+  /** Whether somebody was refused with the token that is held, and does not only renew it in time. */
+  readonly isRefused?: boolean | undefined
+}
+
 /** What a flight is made for, and who hears of its end. */
 export interface FlightPlan extends Pick<Flight, 'proof' | 'isForced'> {
   readonly inner: TokenSource
   /** A token that the source is not to give again. */
   readonly rejected: AccessToken | undefined
+  readonly isRefused: boolean
   readonly land: (flight: Flight, token: AccessToken) => void
   readonly crash: (flight: Flight, error: unknown) => void
 }
 
 /** Starts a request. It lands before any caller hears of it, and like the request itself in nobody's context. */
 export function launch(runDetached: RunDetached, plan: FlightPlan): Flight {
-  const { inner, rejected, proof, isForced, land, crash } = plan
+  const { inner, rejected, isRefused, proof, isForced, land, crash } = plan
   const abort = new AbortController()
-  const options: GetTokenOptions = { signal: abort.signal, rejected, forceRenewal: isForced }
+  const options: FlightOptions = { signal: abort.signal, rejected, isRefused, forceRenewal: isForced }
   const promise = runDetached(async () => {
     try {
       const token = assertToken(await inner.getToken(options))

@@ -1,6 +1,7 @@
 import type { TokenStore, WithLock } from '../store/index.ts'
 import { type AccessToken, type GetTokenOptions, isSameToken, type TokenSource } from '../token/index.ts'
 import type { Clock } from '../util/index.ts'
+import type { FlightOptions } from './flight.ts'
 import { parseStoredToken, storedText } from './stored-token.ts'
 
 /** What a {@link storedSource} needs. */
@@ -15,6 +16,8 @@ export interface StoredSourceOptions {
   readonly boundTo?: (() => TokenBinding) | undefined
   /** Held while the other source is asked, so that of several processes one does so, and the others find what it has got. */
   readonly lock?: WithLock | undefined
+  /** Told the name of an entry that holds another token now because the one before was refused: others may have that in memory. */
+  readonly onReplaced?: ((name: string) => void) | undefined
 }
 
 /** What a token is bound to. */
@@ -28,7 +31,7 @@ export type TokenBinding = Pick<AccessToken, 'jkt' | 'certificateThumbprint'>
 export function storedSource(inner: TokenSource, options: StoredSourceOptions): TokenSource {
   const { lock } = options
   return {
-    async getToken(ask = {}) {
+    async getToken(ask: FlightOptions = {}) {
       const name = await options.key()
       const found = await findIn(options, name, ask)
       if (found !== undefined) return found
@@ -55,14 +58,18 @@ async function findIn(
 
 async function obtain(
   inner: TokenSource,
-  { store, clock, key, epoch = () => 0, boundTo = () => ({}) }: StoredSourceOptions,
-  ask: GetTokenOptions,
+  { store, clock, key, epoch = () => 0, boundTo = () => ({}), onReplaced }: StoredSourceOptions,
+  ask: FlightOptions,
 ): Promise<AccessToken> {
   const askedIn = epoch()
   const token = await inner.getToken(ask)
   const isKept = token.expiresAt > clock.now() && askedIn === epoch() && isBoundAlike(token, boundTo())
   // Named anew: the certificate that is part of the name may be another one by now.
-  if (isKept) await store.set(await key(), storedText(token, clock.now()), token.expiresAt)
+  if (isKept) {
+    const name = await key()
+    await store.set(name, storedText(token, clock.now()), token.expiresAt)
+    if (ask.isRefused) onReplaced?.(name)
+  }
   return token
 }
 

@@ -177,6 +177,7 @@ export class TokenSlot {
       isForced: forceRenewal,
       // What is held is named, so that a cache behind this one looks for another.
       rejected: this.#token ?? rejected,
+      isRefused: rejected !== undefined,
       land: (landed, token) => this.#land(landed, token),
       crash: (crashed, error) => this.#crash(crashed, error),
     })

@@ -6,7 +6,7 @@ export type Operation =
   | { readonly name: 'resource.retry'; readonly reason: 'invalid_token' | 'use_dpop_nonce' | 'invalid_dpop_proof' }
 
 /** What a store is used for. */
-export type StoreName = 'tokens' | 'nonces'
+export type StoreName = 'tokens' | 'nonces' | 'invalidations'
 
 /** Why an entry of an encrypted store counts as missing. */
 export type EntryFault =

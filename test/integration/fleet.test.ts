@@ -1,9 +1,17 @@
-import { createTokenManager, localLock, memoryStore, type TokenManagerOptions, type WithLock } from 'evertoken'
+import {
+  createTokenManager,
+  type Invalidations,
+  localLock,
+  memoryStore,
+  type TokenManagerOptions,
+  type WithLock,
+} from 'evertoken'
 import { describe, expect } from 'vitest'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { errorJson, type HostileServer, tokenJson } from '../support/hostile-server.ts'
 import type { TestClock } from '../support/test-clock.ts'
 
+type Manager = ReturnType<typeof fleet>[number]
 type Options = Partial<Omit<TokenManagerOptions<Record<string, never>>, 'clients'>>
 
 /** Managers that share a store and a lock, as processes do. */
@@ -59,6 +67,82 @@ describe('C5 one token request in a fleet', () => {
     const answers = await Promise.allSettled(processes.map((tokens) => tokens.getToken('api')))
     expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
     expect(server.requests).toHaveLength(2)
+  })
+})
+
+describe('F6.11 what one process forgets the others forget', () => {
+  /** News between managers of one process, who like processes do not hear themselves. */
+  function bus(): () => Invalidations {
+    const listeners = new Set<(key: string) => void>()
+    return () => {
+      let own: ((key: string) => void) | undefined
+      return {
+        publish(key) {
+          for (const listener of listeners) if (listener !== own) listener(key)
+        },
+        subscribe(onKey) {
+          own = onKey
+          listeners.add(onKey)
+          return () => listeners.delete(onKey)
+        },
+      }
+    }
+  }
+
+  function connected(size: number, fixtures: { readonly server: HostileServer; readonly clock: TestClock }) {
+    const connect = bus()
+    const options = { store: memoryStore({ clock: fixtures.clock }), lock: localLock() }
+    return Array.from(
+      { length: size },
+      () => fleet(1, fixtures, { ...options, invalidations: connect() })[0] as Manager,
+    )
+  }
+
+  test('F6.11 a token that one deletes is given by nobody any more', async ({ server, clock }) => {
+    const processes = connected(3, { server, clock })
+    for (const tokens of processes) await tokens.getToken('api')
+    await processes[0]?.delete('api')
+    const again = await Promise.all(processes.map((tokens) => tokens.getToken('api')))
+    expect(new Set(again.map(({ accessToken }) => accessToken))).toEqual(new Set(['token-2']))
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('F6.11 F6.12 a token that one has seen refused is given by nobody any more', async ({ server, clock }) => {
+    const processes = connected(3, { server, clock })
+    const [first] = await Promise.all(processes.map((tokens) => tokens.getToken('api')))
+    await processes[0]?.getToken('api', {}, { rejected: first as never })
+    const again = await Promise.all(processes.map((tokens) => tokens.getToken('api')))
+    expect(new Set(again.map(({ accessToken }) => accessToken))).toEqual(new Set(['token-2']))
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('M12 a renewal in time is no news: the others go on without waiting', async ({ server, clock }) => {
+    const told: string[] = []
+    const silent: Invalidations = { publish: (key) => void told.push(key), subscribe: () => () => {} }
+    const [tokens] = fleet(1, { server, clock }, { invalidations: silent })
+    await tokens?.getToken('api')
+    await clock.advance(3_500_000)
+    await tokens?.getToken('api')
+    await expect.poll(() => server.requests.length).toBe(2)
+    await tokens?.close()
+    expect(told).toEqual([])
+  })
+
+  test('F8.02 a manager that is closed listens to nobody', async ({ server, clock }) => {
+    let isListening = false
+    const invalidations: Invalidations = {
+      publish: () => {},
+      subscribe() {
+        isListening = true
+        return () => {
+          isListening = false
+        }
+      },
+    }
+    const [tokens] = fleet(1, { server, clock }, { invalidations })
+    expect(isListening).toBe(true)
+    await tokens?.close()
+    expect(isListening).toBe(false)
   })
 })
 
