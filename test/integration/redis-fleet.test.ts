@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type ClientDefinition, createTokenManager, type TokenManager } from 'evertoken'
-import { redisStore } from 'evertoken/stores/redis'
+import { redisInvalidations, redisLock, redisStore } from 'evertoken/stores/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest'
 import { clientOf, createRecorder, type Recorder, test } from '../support/fixtures.ts'
 import type { HostileServer } from '../support/hostile-server.ts'
@@ -45,7 +45,11 @@ describe.skipIf(isMissing)(title, () => {
         catalog: clientOf(server, { scope: 'catalog' }),
       }
       const store = redisStore(connection.client, { encryption, telemetry: recorder })
-      const tokens = createTokenManager<Clients>({ clients, store, telemetry: recorder })
+      const listener = await connect(redis.port)
+      connections.push(listener)
+      const invalidations = redisInvalidations(connection.client, listener.client)
+      const lock = redisLock(connection.client)
+      const tokens = createTokenManager<Clients>({ clients, store, lock, invalidations, telemetry: recorder })
       managers.push(tokens)
       return { tokens, recorder }
     }
@@ -58,6 +62,18 @@ describe.skipIf(isMissing)(title, () => {
       const dump = await contentsOf(redis)
       expect(dump).toHaveLength(1)
       expect(JSON.stringify(dump)).not.toMatch(new RegExp(`${accessToken}|machine|a-long-enough-secret|invoice`))
+    })
+
+    test('F6.11 forgets what another process deletes or has seen refused', async ({ server }) => {
+      const [one, other] = [await start(server), await start(server)]
+      const first = await one.tokens.getToken('invoice')
+      expect((await other.tokens.getToken('invoice')).accessToken).toBe(first.accessToken)
+      const ofOther = async (): Promise<string> => (await other.tokens.getToken('invoice')).accessToken
+      const second = await one.tokens.getToken('invoice', {}, { rejected: first })
+      await expect.poll(ofOther).toBe(second.accessToken)
+      await one.tokens.delete('invoice')
+      await expect.poll(ofOther).not.toBe(second.accessToken)
+      expect(server.requests).toHaveLength(3)
     })
 
     test('F6.04 does not find a token that was copied from another key', async ({ server }) => {
