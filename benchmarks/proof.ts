@@ -122,7 +122,7 @@ async function proofsWith(bare: BareKey, publicKey: KeyObject): Promise<readonly
   }
   return [
     figure(`${alg} proof beside crypto.sign`, times.ours, 1.35),
-    figure(`${alg} headers of a request, proof included`, times.authorizer, 1.35),
+    figure(`${alg} headers of a request, proof included`, times.authorizer),
     figure(`${alg} proof, made by hand`, times.handMade),
     figure(`${alg} proof with dpop`, times.dpop),
     figure(`${alg} proof with openid-client`, times.openidClient),
