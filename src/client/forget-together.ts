@@ -21,14 +21,21 @@ export interface NewsOptions {
   readonly maxEntries: number
 }
 
-/** Listens to the other processes, and tells them. News that is lost is made up for by the tokens' own end. */
+/** Tells the other processes, and listens to them from when there is something to forget. News that is lost is made up for by the tokens' own end. */
 export function createNews(invalidations: Invalidations, { clock, telemetry, maxEntries }: NewsOptions): News {
   const known = new LRUCache<string, () => void>({ max: maxEntries })
   const tolerate = createTolerance({ clock, telemetry, name: 'invalidations' })
-  const stop = invalidations.subscribe((name) => known.get(name)?.())
+  let isClosed = false
+  let stop: (() => void) | undefined
   return {
-    remember: (name, forget) => void known.set(name, forget),
+    remember(name, forget) {
+      known.set(name, forget)
+      if (!isClosed) stop ??= invalidations.subscribe((told) => known.get(told)?.())
+    },
     tell: (name) => void tolerate('set', () => invalidations.publish(name)),
-    close: stop,
+    close() {
+      isClosed = true
+      stop?.()
+    },
   }
 }

@@ -1,6 +1,6 @@
 import { errorName, type Telemetry } from '../telemetry/index.ts'
 import { StoreError } from '../token/index.ts'
-import type { Clock } from '../util/index.ts'
+import { type Clock, waitFor } from '../util/index.ts'
 import type { WithLock } from './with-lock.ts'
 
 /** What a {@link tolerantLock} needs. */
@@ -26,26 +26,25 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
 
   return async (name, task, { signal, onLost } = {}) => {
     const patience = new AbortController()
-    const cancel = clock.setTimer(() => {
-      const message = `expected the lock within ${waitMs} ms, got no turn`
-      patience.abort(new StoreError(message, { code: 'lock_timeout' }))
-    }, waitMs)
+    const late = (): StoreError =>
+      new StoreError(`expected the lock within ${waitMs} ms, got no turn`, { code: 'lock_timeout' })
+    const cancel = clock.setTimer(() => patience.abort(late()), waitMs)
     const waiting = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
-    let hasBegun = false
+    let outcome: ReturnType<typeof task> | undefined
+    const inTurn = (): ReturnType<typeof task> => {
+      // A lock that does not listen may give its turn to somebody who has gone on without.
+      if (waiting.aborted) throw waiting.reason
+      cancel()
+      turned(false)
+      outcome = task()
+      return outcome
+    }
     try {
-      return await lock(
-        name,
-        () => {
-          hasBegun = true
-          cancel()
-          turned(false)
-          return task()
-        },
-        { signal: waiting, onLost },
-      )
+      return await waitFor(lock(name, inTurn, { signal: waiting, onLost }), waiting)
     } catch (error) {
-      // What the task throws is its own; what is thrown before it has begun is the lock's.
-      if (hasBegun || signal?.aborted) throw error
+      if (signal?.aborted) throw error
+      // What came of the task counts, whatever the lock says after it.
+      if (outcome !== undefined) return await outcome
       turned(true, error)
       return await task()
     } finally {

@@ -128,7 +128,7 @@ describe('F6.11 what one process forgets the others forget', () => {
     expect(told).toEqual([])
   })
 
-  test('F8.02 a manager that is closed listens to nobody', async ({ server, clock }) => {
+  test('F8.02 a manager listens from its first token to its end', async ({ server, clock }) => {
     let isListening = false
     const invalidations: Invalidations = {
       publish: () => {},
@@ -140,6 +140,8 @@ describe('F6.11 what one process forgets the others forget', () => {
       },
     }
     const [tokens] = fleet(1, { server, clock }, { invalidations })
+    expect(isListening).toBe(false)
+    await tokens?.getToken('api')
     expect(isListening).toBe(true)
     await tokens?.close()
     expect(isListening).toBe(false)
@@ -176,6 +178,44 @@ describe('C6 F7 a lock that is not to be had', () => {
     await clock.advance(7000)
     expect((await waiting)?.accessToken).toBe('token-1')
     expect(recorder.events).toEqual([{ name: 'lock_down', error: 'lock_timeout' }])
+  })
+
+  test('C6 held by somebody who is gone, by a lock that does not listen: done without, and once', async ({
+    server,
+    clock,
+  }) => {
+    let giveTurn = (): Promise<unknown> => Promise.resolve()
+    let asked = (): void => {}
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve
+    })
+    const deaf: WithLock = (_name, task) =>
+      new Promise(() => {
+        giveTurn = async () => task()
+        asked()
+      })
+    const [tokens] = fleet(1, { server, clock }, { lock: deaf })
+    const waiting = tokens?.getToken('api')
+    await isAsked
+    await clock.advance(7000)
+    expect((await waiting)?.accessToken).toBe('token-1')
+    expect(await rejection(giveTurn())).toMatchObject({ code: 'lock_timeout' })
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('C6 F7.04 a lock that cannot be given back: the token that was got under it is not lost', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const sticky: WithLock = async (_name, task) => {
+      await task()
+      throw new Error('the lock service went away')
+    }
+    const [tokens] = fleet(1, { server, clock }, { lock: sticky, telemetry: recorder })
+    expect((await tokens?.getToken('api'))?.accessToken).toBe('token-1')
+    expect(server.requests).toHaveLength(1)
+    expect(recorder.events).toEqual([])
   })
 
   test('C6 a request that fails under the lock is not made again without it', async ({ server, clock, recorder }) => {
