@@ -3,8 +3,9 @@ import { privateKeyJwt } from 'evertoken'
 import { nodeSigner } from 'evertoken/node'
 import { importPKCS8, SignJWT } from 'jose'
 import * as oauth from 'oauth4webapi'
-import { type Figure, median } from './figures.ts'
-import { interleaved, ratios } from './rounds.ts'
+import { besideFloor } from './beside-floor.ts'
+import type { Figure } from './figures.ts'
+import { interleaved } from './rounds.ts'
 
 const CALLS = 2_000
 const ISSUER = 'https://as.example'
@@ -73,17 +74,7 @@ export async function assertion(): Promise<readonly Figure[]> {
     },
     { turns: 31, warmUps: 4 },
   )
-  const figure = (what: string, subject: readonly number[], limit?: number): Figure => {
-    const ratio = median(ratios(subject, times.floor))
-    return {
-      what,
-      ours: `${median(subject).toFixed(1)} us`,
-      floor: `${median(times.floor).toFixed(1)} us`,
-      ratio,
-      limit: limit === undefined ? 'a peer' : `ratio ${limit}`,
-      isWithin: limit === undefined || ratio <= limit,
-    }
-  }
+  const figure = besideFloor(times.floor, (us) => `${us.toFixed(1)} us`)
   return [
     figure('ES256 assertion beside crypto.sign', times.ours, 1.4),
     figure('the same with jose', times.jose),

@@ -3,9 +3,10 @@ import { type AccessToken, authorizerFrom, createAccessToken, staticSource } fro
 import { createProof, dpopKeyRing } from 'evertoken/dpop'
 import type { Signer } from 'evertoken/keys'
 import { nodeSigner } from 'evertoken/node'
-import { type Figure, median } from './figures.ts'
+import { besideFloor } from './beside-floor.ts'
+import type { Figure } from './figures.ts'
 import { cryptoKeysOf, ofDpop, ofOpenidClient } from './proof-peers.ts'
-import { interleaved, ratios } from './rounds.ts'
+import { interleaved } from './rounds.ts'
 
 const CALLS = 300
 const HOUR = 3_600_000
@@ -109,17 +110,7 @@ async function proofsWith(bare: BareKey, publicKey: KeyObject): Promise<readonly
     },
     { turns: 31, warmUps: 6 },
   )
-  const figure = (what: string, subject: readonly number[], limit?: number): Figure => {
-    const ratio = median(ratios(subject, times.floor))
-    return {
-      what,
-      ours: `${median(subject).toFixed(1)} us`,
-      floor: `${median(times.floor).toFixed(1)} us`,
-      ratio,
-      limit: limit === undefined ? 'a peer' : `ratio ${limit}`,
-      isWithin: limit === undefined || ratio <= limit,
-    }
-  }
+  const figure = besideFloor(times.floor, (us) => `${us.toFixed(1)} us`)
   return [
     figure(`${alg} proof beside crypto.sign`, times.ours, 1.35),
     figure(`${alg} headers of a request, proof included`, times.authorizer),

@@ -1,7 +1,8 @@
 import { createTokenManager, type TokenSource } from 'evertoken'
+import { besideFloor } from './beside-floor.ts'
 import { type Figure, median } from './figures.ts'
 import { clientAt, startLoopback } from './loopback.ts'
-import { collect, interleaved, ratios } from './rounds.ts'
+import { collect, interleaved } from './rounds.ts'
 
 const TIMED_CALLS = 200_000
 /** So few that their garbage fits into the young generation: nothing is collected while it is counted. */
@@ -55,17 +56,7 @@ export async function warmGet(): Promise<readonly Figure[]> {
     { floor: counted(subjects.floor), source: counted(subjects.source), name: counted(subjects.name) },
     { turns: 41, warmUps: 4 },
   )
-  const time = (what: string, ours: readonly number[], limit: number): Figure => {
-    const ratio = median(ratios(ours, times.floor))
-    return {
-      what,
-      ours: `${median(ours).toFixed(0)} ns`,
-      floor: `${median(times.floor).toFixed(0)} ns`,
-      ratio,
-      limit: `ratio ${limit}`,
-      isWithin: ratio <= limit,
-    }
-  }
+  const time = besideFloor(times.floor, (ns) => `${ns.toFixed(0)} ns`)
   const allocation = (what: string, ours: readonly number[]): Figure => ({
     what,
     ours: `${median(ours).toFixed(0)} B`,
