@@ -1,10 +1,11 @@
 #!/usr/bin/env sh
-# Installs the Debian packages that the tests need: a software HSM, a Redis server, and what native modules are compiled with.
+# Installs the Debian packages that the tests need: a software HSM, Redis, PostgreSQL, and what native modules are compiled with.
 set -eu
 
 missing=''
 command -v softhsm2-util >/dev/null || missing="$missing softhsm2"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v g++ >/dev/null || missing="$missing g++"
 command -v make >/dev/null || missing="$missing make"
 command -v python3 >/dev/null || missing="$missing python3"

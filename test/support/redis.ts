@@ -1,13 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { RedisClient, RedisSubscriber } from 'evertoken/stores/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
+import { freePort } from './free-port.ts'
 
 /** A real server of this test alone. */
 export interface RedisServer {
@@ -88,16 +88,6 @@ async function untilReady(child: ChildProcess): Promise<void> {
     return
   }
   throw new Error('redis-server: expected it to start, got an exit')
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (typeof address !== 'object' || address === null) throw new Error('expected a port, got none')
-  return address.port
 }
 
 /** A connection of one of the client libraries, as a user makes it. */
