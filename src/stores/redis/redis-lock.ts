@@ -1,10 +1,10 @@
-import { localLock, type WithLock } from '../../store/index.ts'
+import { assertPrefix, DEFAULT_PREFIX, localLock, type WithLock } from '../../store/index.ts'
 import { assertMethods, assertOptions, optionInvalid, StoreError } from '../../token/index.ts'
 import { type Clock, delay, randomId, secureRandom, sha256, systemClock, waitFor } from '../../util/index.ts'
 import { keepLease } from './lease.ts'
 import { type LockCommands, lockCommands } from './lock-commands.ts'
 import { createLockService, type LockService } from './lock-service.ts'
-import { assertPositive, assertPrefix, DEFAULT_PREFIX } from './options.ts'
+import { assertPositive } from './options.ts'
 import { commandsOf, type RedisClient, type SendCommand } from './redis-client.ts'
 
 /** How a {@link redisLock} behaves. */
