@@ -5,7 +5,7 @@ import { keyvStore } from 'evertoken/stores/keyv'
 import { Keyv } from 'keyv'
 import { describe, expect, it } from 'vitest'
 import { rejection } from '../support/fixtures.ts'
-import { keyvVersions } from '../support/keyv.ts'
+import { keyvVersions } from '../support/keyv-versions.ts'
 
 const later = Date.now() + 60_000
 const encryption = { keys: [{ id: 'a', key: randomBytes(32) }] }

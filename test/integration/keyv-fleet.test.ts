@@ -4,7 +4,8 @@ import { keyvStore } from 'evertoken/stores/keyv'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest'
 import { clientOf, createRecorder, type Recorder, test } from '../support/fixtures.ts'
 import type { HostileServer } from '../support/hostile-server.ts'
-import { type KeyvBackend, keyvBackends, keyvVersions, type TestedKeyv } from '../support/keyv.ts'
+import { type KeyvBackend, keyvCases } from '../support/keyv.ts'
+import type { TestedKeyv } from '../support/keyv-versions.ts'
 
 const encryption = { keys: [{ id: '2026-01', key: randomBytes(32) }] }
 
@@ -15,15 +16,7 @@ interface Process {
   readonly recorder: Recorder
 }
 
-const cases = keyvVersions.flatMap((version) =>
-  keyvBackends.map((kind) => {
-    const isMissing = !kind.isInstalled && process.env.CI === undefined
-    const title = `Keyv ${version.version} on ${kind.name}${isMissing ? ' (skipped: not installed, see test/setup.sh)' : ''}`
-    return { ...kind, version, title, isMissing }
-  }),
-)
-
-for (const { title, isMissing, name, start: startBackend, version } of cases) {
+for (const { title, isMissing, name, start: startBackend, version } of keyvCases) {
   describe.skipIf(isMissing)(`a fleet with ${title}`, () => {
     let backend: KeyvBackend
     let keyv: TestedKeyv

@@ -4,7 +4,8 @@ import type { TokenStore } from 'evertoken'
 import { keyvStore } from 'evertoken/stores/keyv'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createRecorder, rejection } from '../support/fixtures.ts'
-import { type KeyvBackend, keyvBackends, keyvVersions, type TestedKeyv } from '../support/keyv.ts'
+import { type KeyvBackend, keyvCases } from '../support/keyv.ts'
+import type { TestedKeyv } from '../support/keyv-versions.ts'
 import { createTestClock } from '../support/test-clock.ts'
 import { itKeepsTheStoreContract } from '../support/token-store-contract.ts'
 
@@ -13,15 +14,7 @@ const wallClock = { now: () => Date.now() }
 const DAY_MS = 86_400_000
 const LONGEST_MS = 2 ** 31 - 1
 
-const cases = keyvVersions.flatMap((version) =>
-  keyvBackends.map((kind) => {
-    const isMissing = !kind.isInstalled && process.env.CI === undefined
-    const title = `Keyv ${version.version} on ${kind.name}${isMissing ? ' (skipped: not installed, see test/setup.sh)' : ''}`
-    return { ...kind, version, title, isMissing }
-  }),
-)
-
-for (const { title, name, isMissing, start, version } of cases) {
+for (const { title, name, isMissing, start, version } of keyvCases) {
   describe.skipIf(isMissing)(`keyvStore with ${title}`, () => {
     let backend: KeyvBackend
     let keyv: TestedKeyv
