@@ -77,6 +77,7 @@ export {
   memoryStore,
   prefixedStore,
   type TokenStore,
+  type Turn,
   type WithLock,
   type WithLockOptions,
 } from './store/index.ts'

@@ -1,4 +1,4 @@
-import type { TokenStore, WithLock } from '../store/index.ts'
+import type { TokenStore, Turn, WithLock } from '../store/index.ts'
 import { type AccessToken, type GetTokenOptions, isSameToken, type TokenSource } from '../token/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { FlightOptions } from './flight.ts'
@@ -36,9 +36,10 @@ export function storedSource(inner: TokenSource, options: StoredSourceOptions): 
       const found = await findIn(options, name, ask)
       if (found !== undefined) return found
       if (lock === undefined) return obtain(inner, options, ask)
-      const look = async (): Promise<AccessToken> =>
-        (await findIn(options, name, ask)) ?? (await obtain(inner, options, ask))
-      return lock(name, look, { signal: ask.signal })
+      const look = (): Promise<AccessToken | undefined> => findIn(options, name, ask)
+      const task = async (turn?: Turn): Promise<AccessToken> =>
+        (turn?.isFirst ? undefined : await look()) ?? (await obtain(inner, options, ask))
+      return lock(name, task, { signal: ask.signal, meanwhile: ask.forceRenewal ? undefined : look })
     },
   }
 }

@@ -1,7 +1,7 @@
 import { errorName, type Telemetry } from '../telemetry/index.ts'
 import { StoreError } from '../token/index.ts'
 import { type Clock, waitFor } from '../util/index.ts'
-import type { WithLock } from './with-lock.ts'
+import type { Turn, WithLock } from './with-lock.ts'
 
 /** What a {@link tolerantLock} needs. */
 export interface TolerantLockOptions {
@@ -24,23 +24,25 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
     telemetry.note(down ? { name: 'lock_down', error: errorName(error) } : { name: 'lock_up' })
   }
 
-  return async (name, task, { signal, onLost } = {}) => {
+  return async (name, task, { signal, onLost, meanwhile } = {}) => {
     const patience = new AbortController()
     const late = (): StoreError =>
       new StoreError(`expected the lock within ${waitMs} ms, got no turn`, { code: 'lock_timeout' })
     const cancel = clock.setTimer(() => patience.abort(late()), waitMs)
     const waiting = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
     let outcome: ReturnType<typeof task> | undefined
-    const inTurn = (): ReturnType<typeof task> => {
+    const inTurn = (turn?: Turn): ReturnType<typeof task> => {
       // A lock that does not listen may give its turn to somebody who has gone on without.
       if (waiting.aborted) throw waiting.reason
       cancel()
       turned(false)
-      outcome = task()
+      outcome = task(turn)
       return outcome
     }
     try {
-      return await waitFor(lock(name, inTurn, { signal: waiting, onLost }), waiting)
+      const result = await waitFor(lock(name, inTurn, { signal: waiting, onLost, meanwhile }), waiting)
+      turned(false)
+      return result
     } catch (error) {
       if (signal?.aborted) throw error
       // What came of the task counts, whatever the lock says after it.
