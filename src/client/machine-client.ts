@@ -1,16 +1,24 @@
 import type { LRUCache } from 'lru-cache'
 import type { Prover } from '../dpop/index.ts'
 import { type ClientAuthentication, type OAuthClient, revokeToken } from '../oauth/index.ts'
-import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
-import type { TokenStore, WithLock } from '../store/index.ts'
+import {
+  type EntryName,
+  observedSource,
+  type SlotEnvironment,
+  SlotSource,
+  type StoredEntries,
+  TokenSlot,
+} from '../source/index.ts'
+import type { WithLock } from '../store/index.ts'
 import { type AccessToken, isSameToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
 import { canonicalText, withDeadline } from '../util/index.ts'
 import { authenticationFor, type ClientAssertionService } from './assertion-service.ts'
 import { clientCredentialsSource } from './client-credentials.ts'
 import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
-import { type EffectiveRequest, effectiveRequest, shapeOf, storeKey } from './effective-request.ts'
+import { type EffectiveRequest, effectiveRequest, partsOf, shapeOf } from './effective-request.ts'
 import type { News } from './forget-together.ts'
+import { entryName, identityOf, type StoreKeyMaker } from './store-entries.ts'
 import { deleteStored } from './stored-tokens.ts'
 
 /** What one client needs of its manager. */
@@ -20,7 +28,8 @@ export interface MachineClientOptions {
   readonly env: SlotEnvironment
   readonly service: ClientAssertionService | undefined
   readonly dpop: ClientDPoP | undefined
-  readonly store: TokenStore | undefined
+  readonly entries: StoredEntries | undefined
+  readonly storeKey: StoreKeyMaker | undefined
   readonly lock: WithLock | undefined
   readonly news: News | undefined
   readonly deadlineMs: number
@@ -133,11 +142,11 @@ export class MachineClient {
   }
 
   async #forget(shape: string, onFound?: (token: AccessToken) => void): Promise<AccessToken | undefined> {
-    const { store, news, definition, dpop, oauth, deadlineMs } = this.#options
+    const { entries, news, dpop, oauth, deadlineMs } = this.#options
     const held = this.#drop(shape)
-    if (store === undefined) return held
-    const stored = { store, news, definition, dpop, clock: oauth.clock, deadlineMs }
-    await deleteStored(stored, { shape, held, onFound })
+    if (entries === undefined) return held
+    const name = (jkt: string | undefined): Promise<EntryName> => this.#name(shape, jkt)
+    await deleteStored({ entries, news, dpop, clock: oauth.clock, deadlineMs }, { name, held, onFound })
     // Somebody may have found the entry before it was gone.
     this.#drop(shape)
     return held
@@ -184,15 +193,32 @@ export class MachineClient {
   }
 
   #grant(request: EffectiveRequest, shape: string): TokenSource {
-    const { oauth, definition, dpop, store, lock, news, deadlineMs } = this.#options
+    const { oauth, dpop, entries, lock, news, deadlineMs } = this.#options
     const authentication = this.#authentication(request)
-    const key = async (jkt: string | undefined): Promise<string> => {
-      const name = await storeKey(definition, shape, jkt)
-      news?.remember(name, () => this.#drop(shape))
-      return name
+    const name = async (jkt: string | undefined): Promise<EntryName> => {
+      const entry = await this.#name(shape, jkt)
+      news?.remember(entry.identity, () => this.#drop(shape))
+      return entry
     }
     const epoch = (): number => this.#epoch
-    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, lock, news, key, epoch })
+    return clientCredentialsSource(request, {
+      oauth,
+      authentication,
+      deadlineMs,
+      dpop,
+      entries,
+      lock,
+      news,
+      name,
+      epoch,
+    })
+  }
+
+  async #name(shape: string, jkt: string | undefined): Promise<EntryName> {
+    const { definition, storeKey, oauth } = this.#options
+    const { clientName, clientId } = oauth
+    const key = await identityOf(definition, shape, jkt)
+    return entryName(storeKey, { clientName, clientId, ...partsOf(shape), key })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {
