@@ -21,6 +21,9 @@ export interface StoredSourceOptions {
   readonly onReplaced?: ((identity: string) => void) | undefined
 }
 
+/** So often the store is looked into where entries are deleted meanwhile. */
+const MAX_LOOKS = 3
+
 /** What a token is bound to. */
 export type TokenBinding = Pick<AccessToken, 'jkt' | 'certificateThumbprint'>
 
@@ -61,15 +64,19 @@ async function findIn(
   { forceRenewal, rejected, signal, onDeleted, outcome }: FlightOptions,
 ): Promise<Entry> {
   if (forceRenewal) return undefined
-  const startedIn = epoch()
-  const entry = await entries.read(name, signal)
-  // What another process has deleted is not to be served here either, whatever comes of this.
-  if (entry === DELETED) onDeleted?.()
-  if (!isToken(entry)) return entry
-  const isUsable = startedIn === epoch() && isBoundAlike(entry, boundTo())
-  if (!isUsable || (rejected !== undefined && isSameToken(entry, rejected))) return undefined
-  if (outcome !== undefined) outcome.cache = 'l2'
-  return entry
+  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
+    const startedIn = epoch()
+    const entry = await entries.read(name, signal)
+    // What was read before may be what was deleted, or what took its place: another look tells.
+    if (startedIn !== epoch()) continue
+    // What another process has deleted is not to be served here either, whatever comes of this.
+    if (entry === DELETED) onDeleted?.()
+    if (!isToken(entry)) return entry
+    if (!isBoundAlike(entry, boundTo()) || (rejected !== undefined && isSameToken(entry, rejected))) return undefined
+    if (outcome !== undefined) outcome.cache = 'l2'
+    return entry
+  }
+  return undefined
 }
 
 function isToken(entry: Entry): entry is AccessToken {
