@@ -50,7 +50,9 @@ function keyedSource(request: EffectiveRequest, options: ClientCredentialsOption
       const { doubted, ...ask } = given
       // A token of the key before has an entry of its own.
       const isOlder = doubted !== undefined && doubted.jkt !== key.jkt
-      if (isOlder && !(await wasDeleted(doubted, options, ask))) return doubted
+      const isKept =
+        isOlder && !(await wasDeleted(doubted, options, ask)) && options.oauth.clock.now() < doubted.expiresAt
+      if (isKept) return doubted
       const token = await boundSource(request, options, key.jkt).getToken(isOlder ? ask : given)
       keys.obtained(key, token.expiresAt)
       return token

@@ -18,6 +18,7 @@ import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
 import { type EffectiveRequest, effectiveRequest, partsOf, shapeOf } from './effective-request.ts'
 import type { News } from './forget-together.ts'
+import { createRequestSources } from './request-sources.ts'
 import { entryName, identityOf, type StoreKeyMaker } from './store-entries.ts'
 import { deleteStored } from './stored-tokens.ts'
 
@@ -51,13 +52,14 @@ export class MachineClient {
   #epoch = 0
   /** Of the certificate that the tokens in memory are bound to. */
   #boundTo: string | undefined
-  /** Sources of requests that carry more than their shape tells, by the request itself. */
-  readonly #sourcesByRequest = new WeakMap<TokenRequest, { readonly shape: string; readonly source: TokenSource }>()
+  readonly #sourceOf: ReturnType<typeof createRequestSources>
 
   constructor(options: MachineClientOptions) {
     this.#options = options
     this.#boundTo = options.definition.certificate?.thumbprint
     this.#prefix = canonicalText([options.oauth.clientName])
+    const create = (effective: EffectiveRequest): TokenSource => this.#requestSource(effective)
+    this.#sourceOf = createRequestSources({ sources: options.sources, prefix: this.#prefix, create })
     const own = this.#read()
     this.#ownShape = shapeOf(own)
     this.#ownSlot = new TokenSlot(options.env)
@@ -72,21 +74,7 @@ export class MachineClient {
   /** The same request always has the same source, while there is room for it. */
   source(request?: TokenRequest): TokenSource {
     if (request === undefined) return this.#ownSource
-    const effective = this.#read(request)
-    if (request.context === undefined && request.clientAssertion === undefined) {
-      const sources = this.#options.sources()
-      const key = this.#prefix + shapeOf(effective)
-      const source = sources.get(key) ?? this.#requestSource(effective)
-      sources.set(key, source)
-      return source
-    }
-    const shape = shapeOf(effective)
-    const known = this.#sourcesByRequest.get(request)
-    // A request object that was changed since is another request.
-    if (known?.shape === shape) return known.source
-    const source = this.#requestSource(effective)
-    this.#sourcesByRequest.set(request, { shape, source })
-    return source
+    return this.#sourceOf(request, this.#read(request))
   }
 
   /** As {@link source}, for one call: nothing but the token is kept. */

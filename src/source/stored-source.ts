@@ -38,11 +38,11 @@ export function storedSource(inner: TokenSource, options: StoredSourceOptions): 
     async getToken(ask: FlightOptions = {}) {
       const name = await options.name()
       const found = await findIn(options, name, ask)
-      if (ask.doubted !== undefined && found !== DELETED) {
-        // Nothing to say is no reason to doubt: the store may have lost the entry, or be down.
-        return found === undefined || isSameToken(found, ask.doubted) ? ask.doubted : found
-      }
-      if (isToken(found)) return found
+      const { doubted } = ask
+      const isSame = doubted !== undefined && isToken(found) && isSameToken(found, doubted)
+      if (isToken(found) && !isSame) return found
+      // Nothing to say is no reason to doubt: the store may have lost the entry, or be down. The token's end is one, if the machine slept.
+      if (doubted !== undefined && found !== DELETED && options.clock.now() < doubted.expiresAt) return doubted
       if (lock === undefined) return obtain(inner, options, ask)
       const look = async (): Promise<AccessToken | undefined> => {
         const entry = await findIn(options, name, ask)

@@ -1,18 +1,9 @@
 import { type AccessToken, copyError, isEvertokenError, isSameToken, type TokenSource } from '../token/index.ts'
 import { delay } from '../util/index.ts'
-import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
 import { ended, type Flight, join, launch, type Passenger } from './flight.ts'
 import { type CheckEdges, checkEdges, hardEdge, softEdge } from './renewal-windows.ts'
 import { closedError, type SlotEnvironment, type SlotOptions } from './slot-environment.ts'
-
-/** What a slot knows beyond its token; there only while something is going on, since there can be many slots. */
-interface Trouble {
-  flight: Flight | undefined
-  failure: FailureMemory | undefined
-  rejection: RejectionMemory | undefined
-  /** Until when callers wait their turn, because the last token could not be kept. */
-  pauseUntil: number
-}
+import { Trouble } from './trouble.ts'
 
 /** So often, at the most, a server is asked that gives tokens with no lifetime. */
 const UNKEPT_PAUSE_MS = 100
@@ -99,7 +90,8 @@ export class TokenSlot {
     { held, mustWait, now, ...ask }: Ask & Held & { mustWait: boolean },
   ): Promise<AccessToken> {
     const isFailing = this.#trouble?.failure !== undefined
-    if (this.#trouble?.flight === undefined && !this.#isPausing(now, ask.proof)) this.#start(inner, ask)
+    const isTooEarly = this.#trouble?.isTooEarly({ now, proof: ask.proof, held: this.#token })
+    if (this.#trouble?.flight === undefined && !isTooEarly) this.#start(inner, ask)
     const flight = this.#trouble?.flight
     return flight === undefined || !mustWait || isFailing ? held : this.#joinOrKeep(flight, ask)
   }
@@ -129,7 +121,8 @@ export class TokenSlot {
       let flight = trouble?.flight
       if (flight === undefined) {
         const now = this.#env.clock.now()
-        if (trouble?.failure !== undefined && this.#isPausing(now, proof)) throw copyError(trouble.failure.error)
+        const isTooEarly = trouble?.isTooEarly({ now, proof, held: this.#token })
+        if (trouble?.failure !== undefined && isTooEarly) throw copyError(trouble.failure.error)
         if (trouble !== undefined && now < trouble.pauseUntil) {
           await delay(this.#env.clock, trouble.pauseUntil - now, signal)
           continue
@@ -173,24 +166,14 @@ export class TokenSlot {
     const flight = this.#trouble?.flight
     // Whoever comes second joins, and a renewal that is due anyway is no refusal: nothing is counted twice.
     if (flight?.isCheck === false || (this.#dueAt !== 0 && now >= this.#softAt)) return true
-    const admitted = admitRejection(this.#trouble?.rejection, now)
-    if (admitted === undefined) return false
     const trouble = this.#troubled()
-    trouble.rejection = admitted
+    if (!trouble.admits(now)) return false
     // A check that is under way would bring back the very token that was refused.
     trouble.flight = undefined
     // Others wait for the new token from now on, and get this one only if there is no other.
     this.#dueAt = 0
     this.#check = undefined
     return true
-  }
-
-  /** Whether it is too early to ask again. What a server wishes binds everybody; the rest only whose request failed. */
-  #isPausing(now: number, proof: object | undefined): boolean {
-    const failure = this.#trouble?.failure
-    if (failure === undefined) return false
-    if (proof !== undefined && retryAtOf(failure.error) === undefined) return false
-    return now < nextAttemptAt(failure, this.#token !== undefined && now < this.#token.expiresAt)
   }
 
   #start(
@@ -228,7 +211,7 @@ export class TokenSlot {
     const { clock, windows, random, isClosed } = this.#env
     const now = clock.now()
     const isKept = token.expiresAt > now && !isClosed
-    const { rejection } = trouble
+    this.#trouble = trouble.remains
     if (isKept) {
       // A token that was there before is renewed when it would have been.
       const softAt =
@@ -236,10 +219,7 @@ export class TokenSlot {
       this.#token = token
       this.#promise = flight.promise
       this.#setEdges(softAt, now)
-    }
-    const pauseUntil = isKept ? 0 : now + UNKEPT_PAUSE_MS
-    this.#trouble =
-      rejection === undefined && isKept ? undefined : { flight: undefined, failure: undefined, rejection, pauseUntil }
+    } else this.#troubled().pauseUntil = now + UNKEPT_PAUSE_MS
   }
 
   #setEdges(softAt: number, now: number): void {
@@ -257,19 +237,16 @@ export class TokenSlot {
     const trouble = this.#trouble
     if (trouble?.flight === flight) {
       trouble.flight = undefined
-      // An assertion that one caller brought along says nothing about those of others, an outage does.
-      const isPersonal = flight.proof !== undefined && isEvertokenError(error) && !error.retryable
-      const count = (trouble.failure?.count ?? 0) + 1
       // A check that came to nothing is no renewal that failed: it is made again when the next one would be.
       if (flight.isCheck && isHeld) this.#setEdges(this.#softAt, now)
-      else if (!isPersonal) trouble.failure = { error, count, at: now, jitter: random() }
+      else trouble.failed(flight, error, { now, jitter: random() })
     }
     // Last: whoever is told must not be able to leave the slot half-way.
     if (isHeld) onRenewalFailed(error)
   }
 
   #troubled(): Trouble {
-    this.#trouble ??= { flight: undefined, failure: undefined, rejection: undefined, pauseUntil: 0 }
+    this.#trouble ??= new Trouble()
     return this.#trouble
   }
 }

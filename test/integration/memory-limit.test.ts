@@ -173,6 +173,24 @@ describe('F6.11 memory is bounded where there is a store', () => {
     expect(server.requests).toHaveLength(2)
   })
 
+  test('F3.07 a machine that sleeps while the store is asked hands out no dead token', async ({ server, clock }) => {
+    const inner = memoryStore({ clock })
+    let isAsleep = false
+    const store: TokenStore = {
+      ...inner,
+      async get(key) {
+        if (isAsleep) clock.leap(3_600_000)
+        isAsleep = false
+        return inner.get(key)
+      },
+    }
+    const [tokens] = fleet(1, { server, clock }, { store })
+    await textOf(tokens)
+    await clock.advance(LIMIT_MS)
+    isAsleep = true
+    expect(await textOf(tokens)).toBe('token-2')
+  })
+
   test('a deletion that is heard of while the server is down ends the token here too', async ({ server, clock }) => {
     const [one, other] = fleet(2, { server, clock })
     await Promise.all([textOf(one), textOf(other)])
