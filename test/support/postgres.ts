@@ -1,4 +1,4 @@
-import { type ChildProcess, type ExecFileSyncOptions, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,9 +40,9 @@ export async function startPostgres(): Promise<PostgresServer> {
   const folder = mkdtempSync(join(tmpdir(), 'evertoken-postgres-'))
   const owner = ownerOfServers()
   if (owner !== undefined) chownSync(folder, owner.uid, owner.gid)
-  const settings: SpawnOptions & ExecFileSyncOptions = { ...owner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] }
+  const settings: SpawnOptions = { ...owner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] }
   const made = ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale', 'C', '--no-sync']
-  execFileSync(initdb, made, settings)
+  execFileSync(initdb, made, { ...owner, cwd: folder, stdio: 'pipe' })
   const port = await freePort()
   const listening = ['-D', join(folder, 'data'), '-p', String(port), '-k', folder, '-c', 'listen_addresses=127.0.0.1']
   const fast = ['-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'log_min_messages=log']
