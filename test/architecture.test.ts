@@ -18,7 +18,7 @@ const HOUSE: House = {
     client: 4,
     session: 4,
     'sign-in': 4,
-    fetch: 5,
+    fetch: 4,
     undici: 5,
     axios: 5,
     got: 5,
@@ -43,6 +43,8 @@ const HOUSE: House = {
     oauth: ['keys'],
     // Nonces are shared through the stores that tokens are shared through.
     dpop: ['keys', 'store'],
+    // Users are users of clients, which are defined in one way; and fetch needs nothing but authorizers.
+    session: ['client', 'fetch'],
   },
   webFloor: 4,
   webFolders: ['fetch', '.'],
@@ -50,7 +52,7 @@ const HOUSE: House = {
   packages: {
     oauth4webapi: ['oauth', 'sign-in'],
     jose: ['keys', 'session', 'sign-in'],
-    'lru-cache': ['store', 'dpop', 'source', 'client'],
+    'lru-cache': ['store', 'dpop', 'source', 'client', 'session'],
     '@opentelemetry/api': ['otel'],
   },
   peers: Object.keys(manifest.peerDependencies ?? {}),

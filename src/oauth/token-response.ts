@@ -7,6 +7,7 @@ import {
   MAX_TOKEN_LENGTH,
   TokenResponseError,
 } from '../token/index.ts'
+import { refreshExpiryFrom } from './refresh-expiry.ts'
 import type { ServerMetadata } from './server-metadata.ts'
 import { lifetimeFrom, type TokenLifetimeLimits } from './token-lifetime.ts'
 
@@ -14,6 +15,8 @@ import { lifetimeFrom, type TokenLifetimeLimits } from './token-lifetime.ts'
 export interface TokenResponse {
   readonly token: AccessToken
   readonly refreshToken?: string | undefined
+  /** Milliseconds since the epoch, where the server says so. */
+  readonly refreshTokenExpiresAt?: number | undefined
   readonly idToken?: string | undefined
 }
 
@@ -60,6 +63,7 @@ export async function tokenResponseFrom(
       certificateThumbprint: expected.certificateThumbprint,
     }),
     refreshToken: wire.refresh_token,
+    refreshTokenExpiresAt: refreshExpiryFrom(json, expected.sentAt),
     idToken: wire.id_token,
   }
 }

@@ -73,6 +73,16 @@ export type TelemetryEvent =
   | { readonly name: 'lock_down'; readonly error: string }
   /** The lock is to be had again. */
   | { readonly name: 'lock_up' }
+  /** A user's tokens were refreshed, and are kept. */
+  | { readonly name: 'session_updated'; readonly client: string }
+  /** A user has to sign in again, or has signed out. */
+  | { readonly name: 'session_ended'; readonly client: string; readonly reason: string }
+  /** One write of a user's tokens failed; it is tried again. */
+  | { readonly name: 'session_write_failed'; readonly client: string; readonly error: string }
+  /** A user's new tokens are in the memory of this process only: the session store takes none. */
+  | { readonly name: 'session_persist_failed'; readonly client: string }
+  /** The server did not take back a token that is not needed any more. */
+  | { readonly name: 'revocation_failed'; readonly client: string; readonly error: string }
   /** An entry of an encrypted store counts as missing, or was not kept. */
   | { readonly name: 'entry_ignored'; readonly reason: EntryFault }
 

@@ -1,0 +1,133 @@
+import { type FailureMemory, nextAttemptAt } from '../source/index.ts'
+import { localLock } from '../store/index.ts'
+import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
+import { type RunDetached, waitFor } from '../util/index.ts'
+import { refreshInTurn } from './refresh.ts'
+import type { SessionEnd } from './session-end.ts'
+import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
+import type { SessionTokens } from './session-tokens.ts'
+import { newest, tokenFor } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
+
+/** What one caller wants to have refreshed. */
+export interface RefreshAsk {
+  readonly session: SessionTokens
+  /** The set that the caller has. */
+  readonly known: TokenSet
+  readonly request: SessionRequest
+  readonly rejected: AccessToken | undefined
+  /** Whether a set that is no newer than the caller's will not do. */
+  readonly isForced: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** A set, and the token in it that was asked for; it may be good for one use only. */
+export interface RefreshResult {
+  readonly set: TokenSet
+  readonly token: AccessToken
+}
+
+/** Everything in this process that comes from one sign-in: one refresh at a time, whoever asks. */
+export class Lineage {
+  readonly id: string
+  readonly #env: SessionEnvironment
+  readonly #runDetached: RunDetached
+  readonly #queue = localLock()
+  readonly #flights = new Map<string, Promise<RefreshResult>>()
+  #newest: TokenSet | undefined
+  #failure: FailureMemory | undefined
+  #end: SessionEnd | undefined
+
+  constructor(id: string, env: SessionEnvironment, runDetached: RunDetached) {
+    this.id = id
+    this.#env = env
+    this.#runDetached = runDetached
+  }
+
+  /** Why it has ended, as far as this process knows. */
+  get end(): SessionEnd | undefined {
+    return this.#end
+  }
+
+  /** Whether something is under way. */
+  get isBusy(): boolean {
+    return this.#flights.size > 0
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async settled(): Promise<void> {
+    while (this.#flights.size > 0) await Promise.allSettled(this.#flights.values())
+  }
+
+  /** Ends it: what a refresh that is under way brings is not handed out. */
+  endWith(reason: SessionEnd): void {
+    this.#end = reason
+  }
+
+  /** A new sign-in in the place of the one before. */
+  begin(set: TokenSet): void {
+    this.#end = undefined
+    this.#failure = undefined
+    this.#newest = set
+  }
+
+  /** The newest of what the caller and this process have. */
+  newest(set: TokenSet): TokenSet {
+    return newest(set, this.#newest)
+  }
+
+  /** Takes note of a set before anybody else can have it. */
+  learned(set: TokenSet): void {
+    this.#newest = newest(set, this.#newest)
+  }
+
+  /** The token of a set that needs nothing, if there is one. */
+  fresh(set: TokenSet, { request: { shape }, rejected, isForced, known }: RefreshAsk): AccessToken | undefined {
+    if (isForced && set.generation <= known.generation) return undefined
+    const { dpop, oauth } = this.#env
+    const found = tokenFor(set, { shape, rejected, holds: (jkt) => dpop?.prover.holds(jkt) ?? false })
+    const now = oauth.clock.now()
+    return found !== undefined && now < found.renewAt && now < found.token.expiresAt ? found.token : undefined
+  }
+
+  /** A refreshed set. Callers of one request share one refresh, and its failure; those of several take turns. */
+  async refresh(ask: RefreshAsk): Promise<RefreshResult> {
+    for (;;) {
+      const flight = this.#flights.get(ask.request.shape)
+      const result = await waitFor(flight ?? this.#start(ask), ask.signal).catch((error) => {
+        throw copyError(error)
+      })
+      // Joined one that somebody had begun who did not know of the refusal.
+      const isRefused = ask.rejected !== undefined && isSameToken(result.token, ask.rejected)
+      if (flight === undefined || !(isRefused || (ask.isForced && result.set.generation <= ask.known.generation))) {
+        return result
+      }
+    }
+  }
+
+  #start(ask: RefreshAsk): Promise<RefreshResult> {
+    const { shape } = ask.request
+    const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask))).finally(() => {
+      if (this.#flights.get(shape) === flight) this.#flights.delete(shape)
+    })
+    flight.catch(() => {})
+    this.#flights.set(shape, flight)
+    return flight
+  }
+
+  async #run(ask: RefreshAsk): Promise<RefreshResult> {
+    const { oauth, random } = this.#env
+    const { clock } = oauth
+    const failure = this.#failure
+    if (failure !== undefined && clock.now() < nextAttemptAt(failure, false)) throw copyError(failure.error)
+    try {
+      const result = await refreshInTurn(this.#env, this, ask)
+      this.#failure = undefined
+      return result
+    } catch (error) {
+      const count = (failure?.count ?? 0) + 1
+      this.#failure = { error, count, at: clock.now(), jitter: random() }
+      throw error
+    }
+  }
+}

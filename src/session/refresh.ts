@@ -1,0 +1,199 @@
+import { idTokenClaims } from '../oauth/index.ts'
+import { type AccessToken, TokenResponseError } from '../token/index.ts'
+import { inTurn } from './in-turn.ts'
+import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
+import { persist } from './persist.ts'
+import { refreshFailure } from './refresh-failure.ts'
+import { type RefreshAnswer, requestRefresh } from './refresh-request.ts'
+import { type SessionEnd, sessionEnded } from './session-end.ts'
+import type { SessionEnvironment } from './session-environment.ts'
+import { endedSet, newest, refreshedSet } from './set-decisions.ts'
+import { changedSet, type TokenSet } from './token-set.ts'
+
+/** How long a turn is waited for: longer than a refresh may take, and its set to be saved. */
+const TURN_SHARE = 1.5
+/** So many refresh tokens are tried in one turn: each is newer than the one before. */
+const MAX_TOKENS = 3
+
+/**
+ * Refreshes a set. First what this process or another one has got meanwhile, then the lock, then both once more, then the server: of all who have the same
+ * refresh token one spends it.
+ */
+export async function refreshInTurn(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  ask: RefreshAsk,
+): Promise<RefreshResult> {
+  const { oauth, lock, deadlineMs } = env
+  const early = await found(env, lineage, ask, lineage.newest(ask.known))
+  if (early !== undefined) return early
+  return inTurn(() => spendInTurn(env, lineage, ask), {
+    lock,
+    name: lineage.id,
+    clock: oauth.clock,
+    waitMs: deadlineMs * TURN_SHARE,
+    mayGoWithout: ask.session.kind !== 'carried',
+  })
+}
+
+/** A token that is there already: in this process, or in what another one has kept for those who still have the refresh token before. */
+async function found(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  ask: RefreshAsk,
+  from: TokenSet,
+): Promise<RefreshResult | undefined> {
+  const set = await followed(env, from)
+  lineage.learned(set)
+  const token = lineage.fresh(set, ask)
+  if (token === undefined) return undefined
+  await carry(ask, set)
+  return { set, token }
+}
+
+/** The last successor of a set that is known. */
+async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise<TokenSet> {
+  let set = from
+  while (set.refreshToken !== undefined) {
+    const next = await memory.successorOf(set.refreshToken)
+    if (next === undefined || next.generation <= set.generation) return set
+    set = next
+  }
+  return set
+}
+
+/** What a browser carries is brought up to date by whichever of its requests hears of it. */
+async function carry({ session, known }: RefreshAsk, set: TokenSet): Promise<void> {
+  if (session.kind === 'carried' && set.generation > known.generation) await session.save(set)
+}
+
+async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {
+  let current = await reread(env, lineage, ask)
+  for (let tokens = 1; ; tokens++) {
+    const late = await found(env, lineage, ask, current)
+    if (late !== undefined) return late
+    current = lineage.newest(current)
+    const spent = current
+    try {
+      return await spend(env, lineage, ask, spent)
+    } catch (error) {
+      if (refreshFailure(error) !== 'rejected') throw error
+      // Somebody may have been quicker, without a lock or with one that was lost.
+      current = await reread(env, lineage, ask)
+      if (current.refreshToken !== spent.refreshToken && tokens < MAX_TOKENS) continue
+      throw await end(env, lineage, { ask, set: spent, reason: 'refresh_token_rejected', cause: error })
+    }
+  }
+}
+
+/** What is in the store now, which may be newer than what the caller has loaded. */
+async function reread({ oauth }: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<TokenSet> {
+  const { session, known } = ask
+  const ownNewest = lineage.newest(known)
+  if (session.kind === 'carried') return ownNewest
+  const stored = await session.load()
+  if (stored === undefined) throw sessionEnded(oauth.clientName, lineage.end ?? 'no_session')
+  return newest(ownNewest, stored)
+}
+
+/** Spends one refresh token, keeps what comes of it, and only then hands it out. */
+async function spend(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  ask: RefreshAsk,
+  set: TokenSet,
+): Promise<RefreshResult> {
+  const { oauth, memory } = env
+  const { clientName, clock } = oauth
+  const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
+  if (lineage.end !== undefined || (await memory.isEnded(lineage.id))) throw sessionEnded(clientName, 'signed_out')
+  if (refreshToken === undefined) {
+    throw sessionEnded(clientName, (set.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
+  }
+  if (clock.now() >= refreshTokenExpiresAt) {
+    throw await end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
+  }
+  const answer = await replayed(env, lineage, ask, set)
+  const { token } = answer.response
+  const next = await transformed(env, refreshedSet(set, { ...answer, shape: ask.request.shape, now: clock.now() }))
+  lineage.learned(next)
+  const kept = await persist(env, lineage, { ask, before: set, next })
+  await memory.endRefresh(refreshToken)
+  assertGranted(clientName, ask, token)
+  // Another process has written a newer set: its token is as good.
+  return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
+}
+
+/** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
+async function replayed(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  ask: RefreshAsk,
+  set: TokenSet,
+): Promise<RefreshAnswer> {
+  const { memory } = env
+  const refreshToken = set.refreshToken ?? ''
+  let wasInterrupted = await memory.beginRefresh(refreshToken)
+  for (let tries = 1; ; tries++) {
+    try {
+      return await requestRefresh(env, set, ask.request)
+    } catch (error) {
+      const failure = refreshFailure(error)
+      if (failure === 'ambiguous') {
+        wasInterrupted = true
+        if (tries === 1) continue
+        throw error
+      }
+      // It was spent by us, or by a process that was killed before it could keep the answer.
+      if (failure === 'rejected' && wasInterrupted) {
+        const stored = await reread(env, lineage, ask)
+        if (stored.refreshToken !== refreshToken) throw error
+        throw await end(env, lineage, { ask, set, reason: 'refresh_token_lost', cause: error })
+      }
+      await memory.endRefresh(refreshToken)
+      if (failure === 'doubtful') throw sessionEnded(env.oauth.clientName, 'refresh_doubtful', error)
+      throw error
+    }
+  }
+}
+
+async function transformed({ oauth, transformClaims }: SessionEnvironment, set: TokenSet): Promise<TokenSet> {
+  if (transformClaims === undefined) return set
+  const { clientName } = oauth
+  const { subject, claims } = set
+  const made = await transformClaims({ clientName, subject, idTokenClaims: idTokenClaims(set.idToken) ?? {}, claims })
+  return changedSet(set, { claims: made })
+}
+
+/** How a session ends by itself. */
+interface Ending {
+  readonly ask: RefreshAsk
+  readonly set: TokenSet
+  readonly reason: SessionEnd
+  readonly cause?: unknown
+}
+
+/** The refresh token is dead: access tokens that live are kept, and nothing is tried again. */
+async function end(env: SessionEnvironment, lineage: Lineage, { ask, set, reason, cause }: Ending): Promise<Error> {
+  const { oauth, telemetry, memory } = env
+  const { clientName, clock } = oauth
+  const ended = endedSet(set, reason, clock.now())
+  lineage.learned(ended)
+  if (ended.accessTokens.length > 0) await persist(env, lineage, { ask, before: set, next: ended })
+  else await ask.session.clear()
+  if (set.refreshToken !== undefined) await memory.endRefresh(set.refreshToken)
+  telemetry.note({ name: 'session_ended', client: clientName, reason })
+  return sessionEnded(clientName, reason, cause)
+}
+
+/** RFC 6749 section 3.3. The session goes on; this request does not get what it needs. */
+function assertGranted(clientName: string, { request }: RefreshAsk, { scope }: AccessToken): void {
+  if (request.scope === undefined || scope === undefined) return
+  const has = new Set(scope.split(' '))
+  const missing = request.scope.split(' ').filter((value) => !has.has(value))
+  if (missing.length === 0) return
+  throw new TokenResponseError(
+    `client "${clientName}": expected scope "${request.scope}" to be granted, got a token without "${missing.join(' ')}"`,
+    { code: 'insufficient_granted_scope', missingScope: missing.join(' ') },
+  )
+}

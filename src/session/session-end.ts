@@ -1,0 +1,33 @@
+import { SessionError } from '../token/index.ts'
+
+/** What a user has to sign in again for. */
+export type SessionEnd =
+  /** There is no such session, or none any more. */
+  | 'no_session'
+  /** The access token has expired, and there never was a refresh token. */
+  | 'no_refresh_token'
+  /** The refresh token is older than the server said it would become. */
+  | 'refresh_token_expired'
+  /** The server does not take the refresh token any more (`invalid_grant`). */
+  | 'refresh_token_rejected'
+  /** The refresh token was spent, and the answer got lost on its way here. */
+  | 'refresh_token_lost'
+  /** The server refuses the refresh with `invalid_request`, which some say of a dead refresh token. Nothing was deleted. */
+  | 'refresh_doubtful'
+  | 'signed_out'
+
+const TEXTS: Readonly<Record<SessionEnd, string>> = {
+  no_session: 'expected a session, got none',
+  no_refresh_token: 'expected an access token that lives or a refresh token, got neither',
+  refresh_token_expired: 'expected a refresh token that lives, got one that has expired',
+  refresh_token_rejected: 'expected the refresh token to be taken, got invalid_grant',
+  refresh_token_lost: 'expected the answer to a refresh, got none before the refresh token was dead',
+  refresh_doubtful: 'expected the refresh to be taken, got invalid_request',
+  signed_out: 'expected a session, got one that was signed out',
+}
+
+/** What a caller gets whose user has to sign in again. */
+export function sessionEnded(clientName: string, reason: SessionEnd, cause?: unknown): SessionError {
+  const code = reason === 'no_session' || reason === 'signed_out' ? reason : 'sign_in_required'
+  return new SessionError(`client "${clientName}": ${TEXTS[reason]}`, { code, reason, cause })
+}

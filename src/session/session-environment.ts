@@ -1,0 +1,32 @@
+import type { ClientDPoP } from '../client/index.ts'
+import type { ClientAuthentication, OAuthClient } from '../oauth/index.ts'
+import type { WithLock } from '../store/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Random } from '../util/index.ts'
+import type { ClaimsTransform } from './claims.ts'
+import type { SharedMemory } from './shared-memory.ts'
+
+/** What the sessions of one client have in common. */
+export interface SessionEnvironment {
+  readonly oauth: OAuthClient
+  readonly dpop: ClientDPoP | undefined
+  readonly authentication: ClientAuthentication
+  readonly memory: SharedMemory
+  /** Held while a refresh token is spent. */
+  readonly lock: WithLock
+  readonly telemetry: Telemetry
+  readonly random: Random
+  readonly transformClaims: ClaimsTransform | undefined
+  /** How long one request to the server may take. */
+  readonly deadlineMs: number
+  /** So long before expiry a token is renewed. */
+  readonly renewBeforeMs: number
+}
+
+/** What somebody wants of a session. */
+export interface SessionRequest {
+  readonly shape: string
+  readonly scope: string | undefined
+  readonly resource: readonly string[]
+  readonly parameters: Readonly<Record<string, string>>
+}

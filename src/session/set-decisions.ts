@@ -1,0 +1,63 @@
+import type { TokenResponse } from '../oauth/index.ts'
+import { type AccessToken, isSameToken } from '../token/index.ts'
+import { changedSet, type TokenSet, type UserAccessToken } from './token-set.ts'
+
+/** Which token of a set somebody wants. */
+export interface Wanted {
+  readonly shape: string
+  /** One that a resource server refused. */
+  readonly rejected?: AccessToken | undefined
+  /** Whether there is a key for a token that is bound to one. */
+  readonly holds: (jkt: string) => boolean
+}
+
+/** The token of a set for a request, whatever its age; one that was refused, or whose key is gone, is none. */
+export function tokenFor(set: TokenSet, { shape, rejected, holds }: Wanted): UserAccessToken | undefined {
+  const found = set.accessTokens.find((each) => each.shape === shape)
+  if (found === undefined) return undefined
+  const { token } = found
+  if (token.jkt !== undefined && !holds(token.jkt)) return undefined
+  return rejected !== undefined && isSameToken(token, rejected) ? undefined : found
+}
+
+/** The set that was written last. */
+export function newest(first: TokenSet, ...others: readonly (TokenSet | undefined)[]): TokenSet {
+  let best = first
+  for (const other of others) if (other !== undefined && other.generation > best.generation) best = other
+  return best
+}
+
+/** What a refresh has brought. */
+export interface Refreshed {
+  readonly response: TokenResponse
+  readonly shape: string
+  readonly renewAt: number
+  readonly now: number
+}
+
+/**
+ * The set after a refresh (RFC 6749 section 6): what the answer leaves out stays as it was. Access tokens that have expired go, and so do those whose
+ * refresh token was bound to another key.
+ */
+export function refreshedSet(set: TokenSet, { response, shape, renewAt, now }: Refreshed): TokenSet {
+  const { token, refreshToken = set.refreshToken, idToken = set.idToken, refreshTokenExpiresAt } = response
+  const others = set.accessTokens.filter((each) => each.shape !== shape && now < each.token.expiresAt)
+  return changedSet(set, {
+    generation: set.generation + 1,
+    refreshToken,
+    refreshTokenExpiresAt: refreshTokenExpiresAt ?? set.refreshTokenExpiresAt,
+    jkt: token.jkt,
+    idToken,
+    accessTokens: [...others, { shape, token, renewAt }],
+  })
+}
+
+/** The set once its refresh token is dead: its access tokens are good until they expire, and nothing comes after them. */
+export function endedSet(set: TokenSet, reason: string, now: number): TokenSet {
+  return changedSet(set, {
+    generation: set.generation + 1,
+    refreshToken: undefined,
+    accessTokens: set.accessTokens.filter(({ token }) => now < token.expiresAt),
+    endedBecause: reason,
+  })
+}

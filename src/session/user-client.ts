@@ -1,0 +1,78 @@
+import { LRUCache } from 'lru-cache'
+import { type ClientDefinition, type EffectiveRequest, effectiveRequest } from '../client/index.ts'
+import { closedError } from '../source/index.ts'
+import { ConfigurationError, type TokenRequest } from '../token/index.ts'
+import { canonicalText, describe, type RunDetached, sha256 } from '../util/index.ts'
+import { Lineage } from './lineage.ts'
+import type { SessionEnvironment } from './session-environment.ts'
+import type { SessionTokens } from './session-tokens.ts'
+
+/** What a {@link UserClient} needs. */
+export interface UserClientOptions {
+  readonly definition: ClientDefinition
+  readonly env: SessionEnvironment
+  readonly runDetached: RunDetached
+  /** So many lineages are remembered when nothing is under way in them. */
+  readonly maxSessions: number
+  /** How long a session that was loaded is used before it is loaded again. */
+  readonly memoryMs: number
+}
+
+/** One client whose users have sessions. */
+export class UserClient {
+  readonly definition: ClientDefinition
+  readonly env: SessionEnvironment
+  readonly memoryMs: number
+  readonly #runDetached: RunDetached
+  readonly #idle: LRUCache<string, Lineage>
+  /** A lineage in which something is under way must not be made a second time. */
+  readonly #busy = new Map<string, Lineage>()
+  #isClosed = false
+
+  constructor({ definition, env, runDetached, maxSessions, memoryMs }: UserClientOptions) {
+    this.definition = definition
+    this.env = env
+    this.memoryMs = memoryMs
+    this.#runDetached = runDetached
+    this.#idle = new LRUCache({
+      max: maxSessions,
+      dispose: (lineage, id, reason) => {
+        if (reason === 'evict' && lineage.isBusy) this.#busy.set(id, lineage)
+      },
+    })
+  }
+
+  get name(): string {
+    return this.env.oauth.clientName
+  }
+
+  read(request?: TokenRequest): EffectiveRequest {
+    return effectiveRequest(this.name, this.definition, request)
+  }
+
+  /** What this process knows of a session. */
+  async lineageOf({ id }: SessionTokens): Promise<Lineage> {
+    if (typeof id !== 'string' || id === '') {
+      const message = `client "${this.name}": expected a session with an id, got ${describe(id)}`
+      throw new ConfigurationError(message, { code: 'session_invalid' })
+    }
+    const { issuer = null, tokenEndpoint = null, clientId } = this.definition
+    const name = await sha256(canonicalText([1, 'lineage', issuer, tokenEndpoint, clientId, id]))
+    // No await between the look and the claim.
+    for (const [busy, lineage] of this.#busy) if (!lineage.isBusy) this.#busy.delete(busy)
+    const known = this.#idle.get(name) ?? this.#busy.get(name)
+    const lineage = known ?? new Lineage(name, this.env, this.#runDetached)
+    this.#idle.set(name, lineage)
+    return lineage
+  }
+
+  assertOpen(): void {
+    if (this.#isClosed) throw closedError()
+  }
+
+  /** Refuses new calls, and waits for refreshes that are under way: what they bring has to be kept. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.all([...this.#idle.values(), ...this.#busy.values()].map((lineage) => lineage.settled()))
+  }
+}

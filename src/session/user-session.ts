@@ -1,0 +1,145 @@
+import { type EffectiveRequest, shapeOf } from '../client/index.ts'
+import {
+  type AccessToken,
+  type GetTokenOptions,
+  SessionError,
+  type TokenRequest,
+  type TokenSource,
+} from '../token/index.ts'
+import { waitFor } from '../util/index.ts'
+import type { Lineage } from './lineage.ts'
+import { revokeSet } from './revocation.ts'
+import { type SessionEnd, sessionEnded } from './session-end.ts'
+import type { SessionRequest } from './session-environment.ts'
+import type { SessionTokens } from './session-tokens.ts'
+import { tokenFor } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
+import type { UserClient } from './user-client.ts'
+
+/** A set that was loaded, and when. */
+interface Loaded {
+  readonly set: TokenSet
+  readonly at: number
+}
+
+/** One session as one request or one job sees it: loaded once, and again when that was long ago. */
+export class UserSession {
+  readonly #client: UserClient
+  readonly #session: SessionTokens
+  readonly #lineage: Promise<Lineage>
+  #loaded: Loaded | undefined
+  #loading: Promise<TokenSet | undefined> | undefined
+
+  constructor(client: UserClient, session: SessionTokens) {
+    this.#client = client
+    this.#session = session
+    this.#lineage = client.lineageOf(session)
+    this.#lineage.catch(() => {})
+  }
+
+  source(request?: TokenRequest): TokenSource {
+    const effective = this.#client.read(request)
+    const wanted = sessionRequest(effective, request)
+    return { getToken: (options) => this.#getToken(wanted, options) }
+  }
+
+  /** The set as this process knows it, or nothing where there is no session. */
+  async find(): Promise<TokenSet | undefined> {
+    const lineage = await this.#lineage
+    if (lineage.end !== undefined) return undefined
+    const { clock } = this.#client.env.oauth
+    const loaded = this.#loaded
+    if (loaded !== undefined && clock.now() < loaded.at + this.#client.memoryMs) return lineage.newest(loaded.set)
+    // Callers that come together share one reading.
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined
+    })
+    const set = await this.#loading
+    return set === undefined ? undefined : lineage.newest(set)
+  }
+
+  /** Begins anew with the set of a login. */
+  async begin(set: TokenSet): Promise<void> {
+    const lineage = await this.#lineage
+    lineage.begin(set)
+    await this.#client.env.memory.forgetEnded(lineage.id)
+    await this.#session.save(set)
+    this.#keep(set)
+  }
+
+  async signOut(): Promise<void> {
+    const lineage = await this.#lineage
+    const { env } = this.#client
+    const known = await this.find()
+    // First of all: from now on nothing that comes for it is kept, here or elsewhere.
+    lineage.endWith('signed_out')
+    this.#loaded = undefined
+    await env.memory.markEnded(lineage.id)
+    await this.#session.clear()
+    env.telemetry.note({ name: 'session_ended', client: this.#client.name, reason: 'signed_out' })
+    // A refresh that is under way revokes what it brings.
+    await lineage.settled()
+    if (known !== undefined) await revokeSet(env, lineage.newest(known))
+  }
+
+  async #load(): Promise<TokenSet | undefined> {
+    const set = await this.#session.load()
+    if (set !== undefined) this.#keep(set)
+    return set
+  }
+
+  #keep(set: TokenSet): void {
+    this.#loaded = { set, at: this.#client.env.oauth.clock.now() }
+  }
+
+  async #getToken(request: SessionRequest, options: GetTokenOptions = {}): Promise<AccessToken> {
+    const { signal, rejected, forceRenewal = false } = options
+    signal?.throwIfAborted()
+    this.#client.assertOpen()
+    const { env, name } = this.#client
+    const lineage = await this.#lineage
+    const known = await waitFor(this.find(), signal)
+    if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+    const ask = { session: this.#session, known, request, rejected, isForced: forceRenewal, signal }
+    const fresh = lineage.fresh(known, ask)
+    if (fresh !== undefined) return fresh
+    const isLive = (): AccessToken | undefined => {
+      const holds = (jkt: string): boolean => env.dpop?.prover.holds(jkt) ?? false
+      const token = forceRenewal ? undefined : tokenFor(known, { shape: request.shape, rejected, holds })?.token
+      return token !== undefined && env.oauth.clock.now() < token.expiresAt ? token : undefined
+    }
+    if (known.refreshToken === undefined) {
+      const live = isLive()
+      if (live !== undefined) return live
+      throw sessionEnded(name, (known.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
+    }
+    try {
+      const { set, token } = await lineage.refresh(ask)
+      await this.#carry(known, set)
+      return token
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason
+      const live = isOver(error) ? undefined : isLive()
+      if (live !== undefined) return live
+      throw error
+    }
+  }
+
+  /** A set that another request has refreshed is this one's too, and its browser's. */
+  async #carry(known: TokenSet, set: TokenSet): Promise<void> {
+    if (set.generation <= (this.#loaded?.set.generation ?? 0)) return
+    this.#keep(set)
+    if (this.#session.kind === 'carried' && set.generation > known.generation) await this.#session.save(set)
+  }
+}
+
+function sessionRequest(effective: EffectiveRequest, request: TokenRequest | undefined): SessionRequest {
+  const { resource, parameters } = effective
+  // The scope of the sign-in is the refresh token's own (RFC 6749 section 6): only what was asked for beside it is named.
+  return { shape: shapeOf(effective), scope: request?.scope, resource, parameters }
+}
+
+/** Whether a session is over for good, its access tokens included. */
+function isOver(error: unknown): boolean {
+  return error instanceof SessionError && (error.reason === 'signed_out' || error.reason === 'no_session')
+}

@@ -1,0 +1,70 @@
+import { type AuthorizedFetch, authorizedFetch } from '../fetch/index.ts'
+import { createAuthorizer, type Destination, destinationRules, type RequestAuthorizer } from '../resource/index.ts'
+import type { TokenRequest, TokenSource } from '../token/index.ts'
+import { adopted, type LoginResponse } from './adopt.ts'
+import type { SessionEnd } from './session-end.ts'
+import type { SessionTokens } from './session-tokens.ts'
+import type { TokenSet } from './token-set.ts'
+import type { UserClient } from './user-client.ts'
+import { UserSession } from './user-session.ts'
+
+/** The tokens of one user, for as long as one request or one job lasts, or for longer. */
+export interface UserTokens {
+  /** Gives tokens for one scope and resource; all are from one lineage of refresh tokens. */
+  source(request?: TokenRequest): TokenSource
+  /** That source, ready for a transport. */
+  authorizer(destination: Destination, request?: TokenRequest): RequestAuthorizer
+  /** `fetch` with the user's tokens: relative URLs resolve against `baseUrl`. */
+  fetch(destination: Destination, request?: TokenRequest): AuthorizedFetch
+  /**
+   * Takes the tokens of a login, whoever made it, and keeps them in the session.
+   *
+   * @throws ConfigurationError with code `login_invalid` for what lacks a token, a subject or a lifetime that makes sense.
+   */
+  adopt(login: LoginResponse): Promise<void>
+  /** What is known of the user now; nothing where there is no session. */
+  read(): Promise<UserState | undefined>
+  /** Ends the session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
+  signOut(): Promise<void>
+}
+
+/** What is known of a user without a token in it. */
+export interface UserState {
+  readonly subject: string
+  readonly issuer: string | undefined
+  readonly claims: Readonly<Record<string, unknown>> | undefined
+  /** When the user signed in, in milliseconds since the epoch. */
+  readonly startedAt: number
+  /** Whether it carries on when the access tokens have expired; why not, if it does not. */
+  readonly endedBecause: SessionEnd | undefined
+}
+
+/** The tokens of the user whose session it is. */
+export function userTokens(client: UserClient, session: SessionTokens): UserTokens {
+  const user = new UserSession(client, session)
+  const { env, name } = client
+  const authorizer = (destination: Destination, request?: TokenRequest): RequestAuthorizer => {
+    const rules = destinationRules(destination, `client "${name}"`)
+    const own = user.source(request)
+    const { clock } = env.oauth
+    return createAuthorizer({ sourceFor: () => own, rules, prover: env.dpop?.prover, clock, telemetry: env.telemetry })
+  }
+  return {
+    source: (request) => user.source(request),
+    authorizer,
+    fetch(destination, request) {
+      const { baseUrl } = destinationRules(destination, `client "${name}"`)
+      return authorizedFetch(authorizer(destination, request), { baseUrl, certificate: client.definition.certificate })
+    },
+    adopt: async (login) => user.begin(await adopted(client, login)),
+    async read() {
+      const set = await user.find()
+      return set === undefined ? undefined : stateOf(set)
+    },
+    signOut: () => user.signOut(),
+  }
+}
+
+function stateOf({ subject, issuer, claims, startedAt, endedBecause }: TokenSet): UserState {
+  return { subject, issuer, claims, startedAt, endedBecause: endedBecause as SessionEnd | undefined }
+}
