@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import { LIFETIME_LIMITS, type OAuthClient, watchCertificate } from '../oauth/index.ts'
 import {
   createSlotEnvironment,
   createStoredEntries,
@@ -12,11 +11,9 @@ import { errorName, harmless, noTelemetry, type Telemetry } from '../telemetry/i
 import type { TokenSource } from '../token/index.ts'
 import { type Clock, createDetachedRunner, systemClock } from '../util/index.ts'
 import type { LifetimeOptions } from './client-definition.ts'
-import { clientDPoP, nonceMemories } from './client-dpop.ts'
-import { checkClient } from './client-settings.ts'
 import { createNews, type News } from './forget-together.ts'
 import { MachineClient, type MachineClientOptions } from './machine-client.ts'
-import { sharedServers } from './shared-servers.ts'
+import { createClientOpener } from './open-client.ts'
 import { type ClientDefinitions, checkManagerOptions, type TokenManagerOptions } from './token-manager-options.ts'
 
 const DEADLINE_MS = 10_000
@@ -43,26 +40,10 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
   const { clock = systemClock } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
   const shared = sharedBy(options, { clock, telemetry })
-  const nonces = nonceMemories({ store: options.nonceStore, clock, telemetry })
+  const open = createClientOpener(options, { clock, telemetry })
   const runDetached = createDetachedRunner()
-  const serverOf = sharedServers({ fetch: options.fetch, clock, telemetry })
   const entries = Object.entries(options.clients).map(([clientName, given]): [string, MachineClientOptions] => {
-    const location = checkClient(clientName, given)
-    // A copy: what is changed after this check must not reach a server.
-    const definition = { ...given, parameters: { ...given.parameters } }
-    const dpop = clientDPoP(clientName, definition.dpop, { clock, nonces })
-    const lifetime = { ...options.lifetime, ...definition.lifetime }
-    const oauth: OAuthClient = {
-      clientName,
-      clientId: definition.clientId,
-      ...serverOf(location, definition),
-      clock,
-      telemetry,
-      proofs: dpop?.prover,
-      certificate: definition.certificate && watchCertificate(definition.certificate, { clientName, clock, telemetry }),
-      limits: limitsFrom(lifetime),
-      acceptsNarrowedScope: definition.acceptNarrowedScope ?? false,
-    }
+    const { definition, dpop, oauth, lifetime } = open(clientName, given)
     // A token of a key that nobody else has is of no use to anybody else.
     const entries = dpop?.isOfProcess ? undefined : shared.entries
     const env = createSlotEnvironment({
@@ -118,8 +99,4 @@ function once<T>(make: () => T): () => T {
     made ??= make()
     return made
   }
-}
-
-function limitsFrom({ assumedMs, maximumMs }: LifetimeOptions): OAuthClient['limits'] {
-  return { assumedMs: assumedMs ?? LIFETIME_LIMITS.assumedMs, maximumMs: maximumMs ?? LIFETIME_LIMITS.maximumMs }
 }

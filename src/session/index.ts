@@ -1,0 +1,13 @@
+export type { LoginResponse } from './adopt.ts'
+export type { ClaimsChange, ClaimsTransform } from './claims.ts'
+export type { SessionEnd } from './session-end.ts'
+export type { SessionTokens } from './session-tokens.ts'
+export { type StoredSessions, type StoredSessionsOptions, storedSessions } from './stored-sessions.ts'
+export type { Subject, SubjectSessions } from './subject-sessions.ts'
+export { createTokenSet, type TokenSet, type UserAccessToken } from './token-set.ts'
+export {
+  createUserTokenManager,
+  type UserTokenManager,
+  type UserTokenManagerOptions,
+} from './user-token-manager.ts'
+export type { UserState, UserTokens } from './user-tokens.ts'

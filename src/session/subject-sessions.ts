@@ -1,0 +1,14 @@
+import type { SessionTokens } from './session-tokens.ts'
+
+/** Who a user is among the users of all servers. */
+export interface Subject {
+  /** Issuer identifier, or the token endpoint of a server that has none. */
+  readonly issuer: string
+  /** `sub` (OpenID Connect Core section 2). */
+  readonly subject: string
+}
+
+/** Where sets rest that belong to a user and to no browser. */
+export interface SubjectSessions {
+  ofSubject(subject: Subject): SessionTokens
+}
