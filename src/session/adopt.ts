@@ -61,7 +61,8 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
   const windows = { renewBeforeMs: env.renewBeforeMs, waitBeforeMs: 0 }
   const renewAt = softEdge({ now: receivedAt, expiresAt }, windows, env.random)
   const set = {
-    generation: 1,
+    // Higher than that of every session before it, and than the mark that the end of one has left.
+    generation: Math.floor(clock.now()),
     subject: String(subject),
     issuer: typeof told?.iss === 'string' ? told.iss : definition.issuer,
     refreshToken: refresh_token,

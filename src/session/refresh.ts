@@ -87,12 +87,15 @@ async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: Refre
 }
 
 /** What is in the store now, which may be newer than what the caller has loaded. */
-async function reread({ oauth }: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<TokenSet> {
+async function reread({ oauth, memory }: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<TokenSet> {
   const { session, known } = ask
   const ownNewest = lineage.newest(known)
   if (session.kind === 'carried') return ownNewest
   const stored = await session.load()
-  if (stored === undefined) throw sessionEnded(oauth.clientName, lineage.end ?? 'no_session')
+  if (stored === undefined) {
+    const wasSignedOut = lineage.end !== undefined || (await memory.isEnded(lineage.id))
+    throw sessionEnded(oauth.clientName, wasSignedOut ? 'signed_out' : 'no_session')
+  }
   return newest(ownNewest, stored)
 }
 

@@ -31,8 +31,8 @@ const HOUR_MS = 60 * 60 * 1000
 const DAY_MS = 24 * HOUR_MS
 /** What `create` makes has 22 characters of 6 bits. */
 const MIN_ID_LENGTH = 16
-/** What stands in the place of a session that was ended: no write is higher. */
-const ENDED = { text: 'ended', version: Number.MAX_SAFE_INTEGER }
+/** What stands in the place of a session that was ended. */
+const ENDED = 'ended'
 
 /**
  * Keeps the tokens of users in a record store. The store sees a hash of an id and not the id, so that whoever reads it cannot use the sessions; encrypt what
@@ -66,8 +66,9 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
         return records.put(await key, text, { version: set.generation, expiresAt })
       },
       async clear() {
-        const expiresAt = clock.now() + Math.min(absoluteMs, DAY_MS)
-        await records.put(await key, ENDED.text, { version: ENDED.version, expiresAt })
+        // Higher than what any refresh of this session may still write, and lower than what the next sign-in will.
+        const version = Math.floor(clock.now())
+        await records.put(await key, ENDED, { version, expiresAt: clock.now() + DAY_MS })
       },
     }
   }
@@ -85,7 +86,7 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
 
 /** The set in a record, while it counts: by a field that was written with it, since a store may keep it for longer. */
 function unwrapped(text: string | undefined, now: number): unknown {
-  if (text === undefined || text === ENDED.text) return undefined
+  if (text === undefined || text === ENDED) return undefined
   try {
     const { expiresAt, set } = Object(JSON.parse(text)) as Record<string, unknown>
     return typeof expiresAt === 'number' && now < expiresAt ? set : undefined

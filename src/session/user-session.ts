@@ -3,6 +3,7 @@ import {
   type AccessToken,
   type GetTokenOptions,
   SessionError,
+  StoreError,
   type TokenRequest,
   type TokenSource,
 } from '../token/index.ts'
@@ -63,7 +64,11 @@ export class UserSession {
     const lineage = await this.#lineage
     lineage.begin(set)
     await this.#client.env.memory.forgetEnded(lineage.id)
-    await this.#session.save(set)
+    if (!(await this.#session.save(set))) {
+      throw new StoreError(`client "${this.#client.name}": expected the session to take a new sign-in, got a newer one`, {
+        code: 'session_superseded',
+      })
+    }
     this.#keep(set)
   }
 
