@@ -36,7 +36,7 @@ export class Lineage {
   readonly #flights = new Map<string, Promise<RefreshResult>>()
   #newest: TokenSet | undefined
   #failure: FailureMemory | undefined
-  #end: SessionEnd | undefined
+  #end: { readonly reason: SessionEnd; readonly generation: number } | undefined
 
   constructor(id: string, env: SessionEnvironment, runDetached: RunDetached) {
     this.id = id
@@ -46,7 +46,7 @@ export class Lineage {
 
   /** Why it has ended, as far as this process knows. */
   get end(): SessionEnd | undefined {
-    return this.#end
+    return this.#end?.reason
   }
 
   /** Whether something is under way. */
@@ -59,16 +59,24 @@ export class Lineage {
     while (this.#flights.size > 0) await Promise.allSettled(this.#flights.values())
   }
 
-  /** Ends it: what a refresh that is under way brings is not handed out. */
-  endWith(reason: SessionEnd): void {
-    this.#end = reason
+  /** Does something while nobody refreshes. */
+  exclusively<T>(task: () => Promise<T>): Promise<T> {
+    return this.#queue('', task)
   }
 
-  /** A new sign-in in the place of the one before. */
-  begin(set: TokenSet): void {
+  /** Ends it: what a refresh that is under way brings is not handed out. */
+  endWith(reason: SessionEnd): void {
+    this.#end = { reason, generation: Math.floor(this.#env.oauth.clock.now()) }
+    this.#newest = undefined
+  }
+
+  /** A new sign-in in the place of the one before, here or in another process; tells whether it is one. */
+  begin(set: TokenSet): boolean {
+    if (this.#end !== undefined && set.generation <= this.#end.generation) return false
     this.#end = undefined
     this.#failure = undefined
     this.#newest = set
+    return true
   }
 
   /** The newest of what the caller and this process have. */

@@ -36,7 +36,7 @@ export async function persist(
 ): Promise<TokenSet> {
   const { memory, telemetry, oauth } = env
   const { session } = ask
-  const isOver = lineage.end !== undefined || (await memory.isEnded(lineage.id))
+  const isOver = lineage.end !== undefined || (await memory.isEnded(lineage.id, next.generation))
   // The user's other requests bring the cookie of before: for them the successor is what is durable.
   if (!isOver && session.kind === 'carried') await keepSuccessor(env, before, next)
   const saved = isOver ? 'passed_over' : await save(env, session, next)

@@ -21,16 +21,16 @@ export interface RefreshAnswer {
 export async function requestRefresh(
   env: SessionEnvironment,
   set: TokenSet,
-  { scope, resource, parameters }: SessionRequest,
+  { scope, resource, parameters, authentication }: SessionRequest,
 ): Promise<RefreshAnswer> {
-  const { oauth, authentication, deadlineMs } = env
+  const { oauth, deadlineMs } = env
   const { clock, clientName } = oauth
   const wire = new URLSearchParams()
   for (const [name, value] of Object.entries(parameters)) if (value !== '') wire.set(name, value)
   wire.set('refresh_token', set.refreshToken ?? '')
   if (scope !== undefined) wire.set('scope', scope)
   for (const value of resource) wire.append('resource', value)
-  const jkt = await keyFor(env, set)
+  const jkt = await keyFor(env, set, authentication.method === 'none')
   const late = (): Error =>
     new TransportError(`client "${clientName}": expected a refresh within ${deadlineMs} ms, got no answer`, {
       code: 'timeout',
@@ -54,9 +54,8 @@ export async function requestRefresh(
  * The key that the next token is bound to: that of the session, while it is there. A refresh token of a client that authenticates is not bound to a key
  * (RFC 9449 section 5), so it can go on with the ring's; one of a public client cannot.
  */
-async function keyFor({ dpop, authentication }: SessionEnvironment, { jkt }: TokenSet): Promise<string | undefined> {
+async function keyFor({ dpop }: SessionEnvironment, { jkt }: TokenSet, isPublic: boolean): Promise<string | undefined> {
   if (dpop === undefined) return undefined
-  const isPublic = authentication.method === 'none'
   if (jkt !== undefined && (isPublic || (await dpop.prover.finds(jkt)))) return jkt
   return (await dpop.keys.current()).jkt
 }

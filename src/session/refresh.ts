@@ -93,7 +93,7 @@ async function reread({ oauth, memory }: SessionEnvironment, lineage: Lineage, a
   if (session.kind === 'carried') return ownNewest
   const stored = await session.load()
   if (stored === undefined) {
-    const wasSignedOut = lineage.end !== undefined || (await memory.isEnded(lineage.id))
+    const wasSignedOut = lineage.end !== undefined || (await memory.isEnded(lineage.id, known.generation))
     throw sessionEnded(oauth.clientName, wasSignedOut ? 'signed_out' : 'no_session')
   }
   return newest(ownNewest, stored)
@@ -109,7 +109,8 @@ async function spend(
   const { oauth, memory } = env
   const { clientName, clock } = oauth
   const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
-  if (lineage.end !== undefined || (await memory.isEnded(lineage.id))) throw sessionEnded(clientName, 'signed_out')
+  if (lineage.end !== undefined || (await memory.isEnded(lineage.id, set.generation)))
+    throw sessionEnded(clientName, 'signed_out')
   if (refreshToken === undefined) {
     throw sessionEnded(clientName, (set.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
   }

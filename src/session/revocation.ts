@@ -1,6 +1,6 @@
-import { revokeToken } from '../oauth/index.ts'
+import { type ClientAuthentication, revokeToken } from '../oauth/index.ts'
 import { errorName } from '../telemetry/index.ts'
-import { TransportError } from '../token/index.ts'
+import { type TokenRequest, TransportError } from '../token/index.ts'
 import { withDeadline } from '../util/index.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { TokenSet } from './token-set.ts'
@@ -15,14 +15,22 @@ export interface RevocationOutcome {
  * Tells the server that a set is not needed any more (RFC 7009), the refresh token first: with it most servers take back its access tokens. As well as it can be done
  * within the deadline; a failure is an event, for the session is over here all the same.
  */
-export async function revokeSet(env: SessionEnvironment, set: TokenSet): Promise<RevocationOutcome> {
+export async function revokeSet(
+  env: SessionEnvironment,
+  set: TokenSet,
+  request: TokenRequest = {},
+): Promise<RevocationOutcome> {
   const { refreshToken, jkt, accessTokens } = set
+  const authentication = env.authenticationFor(request)
   const isRevoked =
-    refreshToken !== undefined && (await revoke(env, { token: refreshToken, hint: 'refresh_token', jkt }))
+    refreshToken !== undefined &&
+    (await revoke(env, { authentication, token: refreshToken, hint: 'refresh_token', jkt }))
   const now = env.oauth.clock.now()
   const living = accessTokens.filter(({ token }) => now < token.expiresAt)
   const done = await Promise.all(
-    living.map(({ token }) => revoke(env, { token: token.accessToken, hint: 'access_token', jkt: token.jkt })),
+    living.map(({ token }) =>
+      revoke(env, { authentication, token: token.accessToken, hint: 'access_token', jkt: token.jkt }),
+    ),
   )
   return { isComplete: (refreshToken === undefined || isRevoked) && done.every(Boolean) }
 }
@@ -31,10 +39,14 @@ interface Revocable {
   readonly token: string
   readonly hint: 'access_token' | 'refresh_token'
   readonly jkt: string | undefined
+  readonly authentication: ClientAuthentication
 }
 
-async function revoke(env: SessionEnvironment, { token, hint, jkt: boundTo }: Revocable): Promise<boolean> {
-  const { oauth, authentication, dpop, telemetry, deadlineMs: ms } = env
+async function revoke(
+  env: SessionEnvironment,
+  { token, hint, authentication, jkt: boundTo }: Revocable,
+): Promise<boolean> {
+  const { oauth, dpop, telemetry, deadlineMs: ms } = env
   const { clientName, clock } = oauth
   // Without its key the token can be revoked all the same, unless the server asks for a proof.
   const jkt = boundTo !== undefined && dpop?.prover.holds(boundTo) ? boundTo : undefined

@@ -14,6 +14,8 @@ export type SessionEnd =
   | 'refresh_token_lost'
   /** The server refuses the refresh with `invalid_request`, which some say of a dead refresh token. Nothing was deleted. */
   | 'refresh_doubtful'
+  /** The application had the server take back the refresh token. */
+  | 'revoked'
   | 'signed_out'
 
 const TEXTS: Readonly<Record<SessionEnd, string>> = {
@@ -23,6 +25,7 @@ const TEXTS: Readonly<Record<SessionEnd, string>> = {
   refresh_token_rejected: 'expected the refresh token to be taken, got invalid_grant',
   refresh_token_lost: 'expected the answer to a refresh, got none before the refresh token was dead',
   refresh_doubtful: 'expected the refresh to be taken, got invalid_request',
+  revoked: 'expected a refresh token, got one that was revoked',
   signed_out: 'expected a session, got one that was signed out',
 }
 

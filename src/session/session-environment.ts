@@ -2,6 +2,7 @@ import type { ClientDPoP } from '../client/index.ts'
 import type { ClientAuthentication, OAuthClient } from '../oauth/index.ts'
 import type { WithLock } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
+import type { TokenRequest } from '../token/index.ts'
 import type { Random } from '../util/index.ts'
 import type { ClaimsTransform } from './claims.ts'
 import type { SharedMemory } from './shared-memory.ts'
@@ -10,7 +11,8 @@ import type { SharedMemory } from './shared-memory.ts'
 export interface SessionEnvironment {
   readonly oauth: OAuthClient
   readonly dpop: ClientDPoP | undefined
-  readonly authentication: ClientAuthentication
+  /** How the client proves itself for one request of a user. */
+  readonly authenticationFor: (request: TokenRequest) => ClientAuthentication
   readonly memory: SharedMemory
   /** Held while a refresh token is spent. */
   readonly lock: WithLock
@@ -29,4 +31,5 @@ export interface SessionRequest {
   readonly scope: string | undefined
   readonly resource: readonly string[]
   readonly parameters: Readonly<Record<string, string>>
+  readonly authentication: ClientAuthentication
 }

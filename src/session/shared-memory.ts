@@ -16,9 +16,8 @@ export interface SharedMemory {
   endRefresh(refreshToken: string): Promise<void>
   /** Says that a session was signed out, for refreshes that are under way. */
   markEnded(lineage: string): Promise<void>
-  isEnded(lineage: string): Promise<boolean>
-  /** Takes that back: the user has signed in again. */
-  forgetEnded(lineage: string): Promise<void>
+  /** Whether it was signed out since this generation began; a later sign-in has a higher one. */
+  isEnded(lineage: string, generation: number): Promise<boolean>
 }
 
 /** What {@link createSharedMemory} needs. */
@@ -73,18 +72,14 @@ export function createSharedMemory({ store, clock, graceMs, maxEntries }: Shared
     },
     async markEnded(lineage) {
       const name = await nameOf('ended', lineage)
-      const until = clock.now() + ENDED_MS
-      ended.set(name, until)
-      await store?.set(name, '1', until)
+      const now = Math.floor(clock.now())
+      ended.set(name, now)
+      await store?.set(name, String(now), now + ENDED_MS)
     },
-    async forgetEnded(lineage) {
+    async isEnded(lineage, generation) {
       const name = await nameOf('ended', lineage)
-      ended.delete(name)
-      await store?.delete(name)
-    },
-    async isEnded(lineage) {
-      const name = await nameOf('ended', lineage)
-      return clock.now() < (ended.get(name) ?? 0) || (await store?.get(name)) !== undefined
+      if (generation <= (ended.get(name) ?? 0)) return true
+      return generation <= Number((await store?.get(name)) ?? 0)
     },
   }
 }

@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache'
-import { type ClientDefinition, type EffectiveRequest, effectiveRequest } from '../client/index.ts'
+import { type ClientDefinition, type EffectiveRequest, effectiveRequest, shapeOf } from '../client/index.ts'
 import { closedError } from '../source/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { canonicalText, describe, type RunDetached, sha256 } from '../util/index.ts'
 import { Lineage } from './lineage.ts'
-import type { SessionEnvironment } from './session-environment.ts'
+import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
 
 /** What a {@link UserClient} needs. */
@@ -48,6 +48,15 @@ export class UserClient {
 
   read(request?: TokenRequest): EffectiveRequest {
     return effectiveRequest(this.name, this.definition, request)
+  }
+
+  /** What a request of a user asks for. */
+  requestOf(request?: TokenRequest): SessionRequest {
+    const effective = this.read(request)
+    const { resource, parameters, original } = effective
+    const authentication = this.env.authenticationFor(original)
+    // The scope of the sign-in is the refresh token's own (RFC 6749 section 6): only what was asked for beside it is named.
+    return { shape: shapeOf(effective), scope: request?.scope, resource, parameters, authentication }
   }
 
   /** What this process knows of a session. */

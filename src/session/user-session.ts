@@ -1,4 +1,3 @@
-import { type EffectiveRequest, shapeOf } from '../client/index.ts'
 import {
   type AccessToken,
   type GetTokenOptions,
@@ -13,8 +12,8 @@ import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { tokenFor } from './set-decisions.ts'
-import type { TokenSet } from './token-set.ts'
+import { endedSet, tokenFor } from './set-decisions.ts'
+import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
 /** A set that was loaded, and when. */
@@ -39,52 +38,70 @@ export class UserSession {
   }
 
   source(request?: TokenRequest): TokenSource {
-    const effective = this.#client.read(request)
-    const wanted = sessionRequest(effective, request)
+    const wanted = this.#client.requestOf(request)
     return { getToken: (options) => this.#getToken(wanted, options) }
   }
 
   /** The set as this process knows it, or nothing where there is no session. */
   async find(): Promise<TokenSet | undefined> {
     const lineage = await this.#lineage
-    if (lineage.end !== undefined) return undefined
-    const { clock } = this.#client.env.oauth
     const loaded = this.#loaded
-    if (loaded !== undefined && clock.now() < loaded.at + this.#client.memoryMs) return lineage.newest(loaded.set)
+    const isRecent = loaded !== undefined && this.#now < loaded.at + this.#client.memoryMs
+    if (isRecent && lineage.end === undefined) return lineage.newest(loaded.set)
     // Callers that come together share one reading.
     this.#loading ??= this.#load().finally(() => {
       this.#loading = undefined
     })
     const set = await this.#loading
-    return set === undefined ? undefined : lineage.newest(set)
+    // What was signed out here may have been signed in elsewhere since.
+    if (set === undefined || (lineage.end !== undefined && !lineage.begin(set))) return undefined
+    return lineage.newest(set)
   }
 
   /** Begins anew with the set of a login. */
   async begin(set: TokenSet): Promise<void> {
     const lineage = await this.#lineage
-    lineage.begin(set)
-    await this.#client.env.memory.forgetEnded(lineage.id)
-    if (!(await this.#session.save(set))) {
-      throw new StoreError(`client "${this.#client.name}": expected the session to take a new sign-in, got a newer one`, {
+    if (!lineage.begin(set) || !(await this.#session.save(set))) {
+      const { name } = this.#client
+      throw new StoreError(`client "${name}": expected the session to take a new sign-in, got a newer one`, {
         code: 'session_superseded',
       })
     }
     this.#keep(set)
   }
 
-  async signOut(): Promise<void> {
+  async signOut(request?: TokenRequest): Promise<void> {
     const lineage = await this.#lineage
-    const { env } = this.#client
+    const { env, name } = this.#client
     const known = await this.find()
+    const newest = known && lineage.newest(known)
     // First of all: from now on nothing that comes for it is kept, here or elsewhere.
     lineage.endWith('signed_out')
     this.#loaded = undefined
     await env.memory.markEnded(lineage.id)
     await this.#session.clear()
-    env.telemetry.note({ name: 'session_ended', client: this.#client.name, reason: 'signed_out' })
+    env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
     // A refresh that is under way revokes what it brings.
     await lineage.settled()
-    if (known !== undefined) await revokeSet(env, lineage.newest(known))
+    if (newest !== undefined) await revokeSet(env, newest, request)
+  }
+
+  /** Has the server take back the refresh token; access tokens go on until they expire or are taken back with it. */
+  async revoke(request?: TokenRequest): Promise<void> {
+    const lineage = await this.#lineage
+    const { env, name } = this.#client
+    await lineage.exclusively(async () => {
+      const known = await this.find()
+      if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+      const set = lineage.newest(known)
+      if (set.refreshToken === undefined) return
+      const ended = endedSet(set, 'revoked', this.#now)
+      lineage.learned(ended)
+      this.#keep(ended)
+      await this.#session.save(ended)
+      await revokeSet(env, changedSet(set, { accessTokens: [] }), request)
+      env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
+    })
   }
 
   async #load(): Promise<TokenSet | undefined> {
@@ -94,7 +111,11 @@ export class UserSession {
   }
 
   #keep(set: TokenSet): void {
-    this.#loaded = { set, at: this.#client.env.oauth.clock.now() }
+    this.#loaded = { set, at: this.#now }
+  }
+
+  get #now(): number {
+    return this.#client.env.oauth.clock.now()
   }
 
   async #getToken(request: SessionRequest, options: GetTokenOptions = {}): Promise<AccessToken> {
@@ -111,7 +132,7 @@ export class UserSession {
     const isLive = (): AccessToken | undefined => {
       const holds = (jkt: string): boolean => env.dpop?.prover.holds(jkt) ?? false
       const token = forceRenewal ? undefined : tokenFor(known, { shape: request.shape, rejected, holds })?.token
-      return token !== undefined && env.oauth.clock.now() < token.expiresAt ? token : undefined
+      return token !== undefined && this.#now < token.expiresAt ? token : undefined
     }
     if (known.refreshToken === undefined) {
       const live = isLive()
@@ -136,12 +157,6 @@ export class UserSession {
     this.#keep(set)
     if (this.#session.kind === 'carried' && set.generation > known.generation) await this.#session.save(set)
   }
-}
-
-function sessionRequest(effective: EffectiveRequest, request: TokenRequest | undefined): SessionRequest {
-  const { resource, parameters } = effective
-  // The scope of the sign-in is the refresh token's own (RFC 6749 section 6): only what was asked for beside it is named.
-  return { shape: shapeOf(effective), scope: request?.scope, resource, parameters }
 }
 
 /** Whether a session is over for good, its access tokens included. */

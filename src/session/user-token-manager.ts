@@ -10,7 +10,7 @@ import type { Fetch } from '../oauth/index.ts'
 import { RENEWAL_WINDOWS } from '../source/index.ts'
 import { localLock, type TokenStore, tolerantStore, type WithLock } from '../store/index.ts'
 import { harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
-import { ConfigurationError } from '../token/index.ts'
+import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { type Clock, createDetachedRunner, describe, secureRandom, systemClock } from '../util/index.ts'
 import { checkUserManagerOptions } from './check.ts'
 import type { ClaimsTransform } from './claims.ts'
@@ -128,7 +128,7 @@ function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): R
       const env = {
         oauth,
         dpop,
-        authentication: authenticationFor({ request: {}, service: clientAssertion, own }),
+        authenticationFor: (request: TokenRequest) => authenticationFor({ request, service: clientAssertion, own }),
         memory,
         lock,
         telemetry,

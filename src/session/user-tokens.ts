@@ -24,8 +24,13 @@ export interface UserTokens {
   adopt(login: LoginResponse): Promise<void>
   /** What is known of the user now; nothing where there is no session. */
   read(): Promise<UserState | undefined>
-  /** Ends the session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
-  signOut(): Promise<void>
+  /** Has the server take back the refresh token (RFC 7009): the session ends with its access tokens. */
+  revoke(request?: TokenRequest): Promise<void>
+  /**
+   * Ends the session here and in the whole fleet, and has the server take back its tokens as well as that can be done. `request` says how the client proves
+   * itself, where it is not as always.
+   */
+  signOut(request?: TokenRequest): Promise<void>
 }
 
 /** What is known of a user without a token in it. */
@@ -61,7 +66,8 @@ export function userTokens(client: UserClient, session: SessionTokens): UserToke
       const set = await user.find()
       return set === undefined ? undefined : stateOf(set)
     },
-    signOut: () => user.signOut(),
+    revoke: (request) => user.revoke(request),
+    signOut: (request) => user.signOut(request),
   }
 }
 
