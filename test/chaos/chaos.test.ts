@@ -1,0 +1,14 @@
+import { describe } from 'vitest'
+import { hasRedis } from '../support/redis.ts'
+import { herdScenarios } from './herd.ts'
+import { holderScenarios } from './holders.ts'
+import { outageScenarios } from './outages.ts'
+
+// In one file, because nearly all of it is waiting: what takes longest comes first, the rest runs beside it.
+const isMissing = !hasRedis && process.env.CI === undefined
+
+describe.skipIf(isMissing)('a fleet under chaos', { concurrent: true }, () => {
+  outageScenarios()
+  herdScenarios()
+  holderScenarios()
+})

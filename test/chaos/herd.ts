@@ -1,0 +1,94 @@
+import { Redis } from 'ioredis'
+import { expect } from 'vitest'
+import { spareOf } from './issuer.ts'
+import type { Report } from './process.ts'
+import { test } from './scene.ts'
+
+/** Commands that a cold start may cost each process. */
+const MOST_COMMANDS = 4
+const LIFETIMES = 20
+
+/** Many processes that want one token. */
+export function herdScenarios(): void {
+  test('C5 M12 expiry under load: one token request for each of 20 lifetimes', async ({ stage }) => {
+    const { issuer, start } = await stage({ lifetimeMs: 3000 })
+    const fleet = await start(4)
+    for (const each of fleet) await each.load(25)
+    await issuer.until(LIFETIMES + 1)
+    for (const each of fleet) await each.rest()
+    const reports = await Promise.all(fleet.map((each) => each.report()))
+    expect(reports.map(({ failures }) => failures)).toEqual([{}, {}, {}, {}])
+    expect(reports.flatMap(({ tokens }) => issuer.wrong(tokens, ['a']))).toEqual([])
+    expect(spareOf(issuer.requests, issuer.lifetimeMs)).toEqual([])
+  }, 180_000)
+
+  test('C5 F5.18 a cold herd of 4 processes, 10,000 calls each: one token request', async ({ stage }) => {
+    const { issuer, start } = await stage()
+    const fleet = await start(4)
+    const reports = await Promise.all(fleet.map((each) => each.call(10_000)))
+    expect(reports.map(outcomeOf)).toEqual(Array(4).fill({ calls: 10_000, failures: {}, tokens: ['a.1'] }))
+    expect(issuer.requests).toHaveLength(1)
+  }, 60_000)
+
+  test.fails('C5 a cold herd costs each process four commands at the most', async ({ stage }) => {
+    const { redis, start } = await stage()
+    const fleet = await start(4)
+    const count = await countCommands(redis.port)
+    await Promise.all(fleet.map((each) => each.call(1000)))
+    const counts = await count()
+    expect(counts).toHaveLength(4)
+    for (const commands of counts) expect(commands.length).toBeLessThanOrEqual(MOST_COMMANDS)
+  }, 60_000)
+
+  test('C5 F8.04 worker threads of one process: one token request', async ({ stage }) => {
+    const { issuer, start } = await stage()
+    const threads = await start(4, { areThreads: true })
+    const reports = await Promise.all(threads.map((each) => each.call(1000)))
+    expect(reports.map(outcomeOf)).toEqual(Array(4).fill({ calls: 1000, failures: {}, tokens: ['a.1'] }))
+    expect(issuer.requests).toHaveLength(1)
+  }, 60_000)
+
+  test('C7 F6.12 fifty refusals spread over 4 processes, some of them late: one renewal', async ({ stage }) => {
+    const { issuer, start } = await stage()
+    const fleet = await start(4)
+    await Promise.all(fleet.map((each) => each.call(1)))
+    const renewed = issuer.until(2)
+    issuer.revoke('a.1', renewed)
+    const reports = await Promise.all(fleet.map((each, at) => each.call(at < 2 ? 13 : 12, { via: 'fetch' })))
+    expect(reports.map(({ failures }) => failures)).toEqual([{}, {}, {}, {}])
+    expect(issuer.refusals.filter(({ token }) => token === 'a.1')).toHaveLength(50)
+    expect(issuer.requests).toHaveLength(2)
+    // Whoever comes later finds the new one.
+    const after = await Promise.all(fleet.map((each) => each.call(1)))
+    expect(after.map(({ tokens }) => Object.keys(tokens))).toEqual(Array(4).fill(['a.2']))
+  }, 60_000)
+}
+
+function outcomeOf({ calls, failures, tokens }: Report): object {
+  return { calls, failures, tokens: Object.keys(tokens) }
+}
+
+/** Counts the commands of each connection from now on; scripts count as one. */
+async function countCommands(port: number): Promise<() => Promise<readonly (readonly string[])[]>> {
+  const [monitor, marker] = [new Redis({ port, host: '127.0.0.1' }), new Redis({ port, host: '127.0.0.1' })]
+  const commands = new Map<string, string[]>()
+  let end = (): void => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  const watching = await monitor.monitor()
+  watching.on('monitor', (_at: string, [command = '', ...args]: string[], connection: string) => {
+    if (args[0] === 'the end') return end()
+    if (connection !== 'lua') commands.set(connection, [...(commands.get(connection) ?? []), command.toUpperCase()])
+  })
+  await marker.ping()
+  commands.clear()
+  return async () => {
+    await marker.echo('the end')
+    await ended
+    watching.disconnect()
+    monitor.disconnect()
+    marker.disconnect()
+    return [...commands.values()]
+  }
+}

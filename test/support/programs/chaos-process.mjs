@@ -1,0 +1,113 @@
+// One process, or one worker thread, of a fleet under chaos: `node chaos-process.mjs <settings as JSON>`. Commands come in as JSON, a line each
+// with an `id`; each is answered by a line with the same `id`. SIGTERM closes it in good order.
+
+import { createInterface } from 'node:readline'
+import { clientSecretBasic, createTokenManager } from 'evertoken'
+import { redisLock, redisStore } from 'evertoken/stores/redis'
+
+const settings = JSON.parse(process.argv[2])
+const { name, origin, clientIds, redisPort, library, key, leaseMs } = settings
+
+// The wall clock of this process alone, for everybody in it.
+const trueTime = Date.now
+let offsetMs = settings.offsetMs
+Date.now = () => trueTime() + offsetMs
+
+/** With the defaults of each library: commands wait for a connection that is gone. */
+async function connect() {
+  if (library === 'ioredis') {
+    const { Redis } = await import('ioredis')
+    const client = new Redis({ port: redisPort, host: '127.0.0.1' }).on('error', () => {})
+    return { client, disconnect: () => client.disconnect() }
+  }
+  const { createClient } = await import('redis')
+  const client = createClient({ socket: { port: redisPort, host: '127.0.0.1' } }).on('error', () => {})
+  client.connect().catch(() => {})
+  return { client, disconnect: () => client.destroy() }
+}
+
+const newReport = () => ({ calls: 0, failures: {}, longestMs: 0, tokens: {}, events: [], running: new Set() })
+let report = newReport()
+
+const { client, disconnect } = await connect()
+const authentication = clientSecretBasic('a-long-enough-secret')
+const tokens = createTokenManager({
+  clients: Object.fromEntries(
+    clientIds.map((clientId) => [clientId, { tokenEndpoint: `${origin}/token`, clientId, authentication }]),
+  ),
+  store: redisStore(client, { encryption: { keys: [{ id: 'a', key }] } }),
+  lock: redisLock(client, { leaseMs }),
+  fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, 'x-process': name } }),
+  telemetry: { run: (_operation, work) => work({}), note: (event) => report.events.push(event) },
+})
+const apis = Object.fromEntries(clientIds.map((clientId) => [clientId, tokens.fetch(clientId, { baseUrl: origin })]))
+
+/** One call, for a token or with one to the API; what comes of it goes into the report of its time. */
+function call({ clientId = clientIds[0], via = 'getToken', partition }) {
+  const mine = report
+  const startedAt = performance.now()
+  const work = async () => {
+    try {
+      if (via === 'fetch') {
+        const response = await apis[clientId](`/api/${clientId}`, { headers: { 'x-process': name } })
+        await response.arrayBuffer()
+        if (response.status !== 200) throw Object.assign(new Error('refused'), { code: `status_${response.status}` })
+      } else {
+        const { accessToken } = await tokens.getToken(clientId, partition && { partition })
+        mine.tokens[accessToken] = trueTime()
+      }
+    } catch (error) {
+      const code = error.code ?? error.name
+      mine.failures[code] = (mine.failures[code] ?? 0) + 1
+    }
+    mine.longestMs = Math.max(mine.longestMs, performance.now() - startedAt)
+  }
+  mine.calls++
+  const running = work().finally(() => mine.running.delete(running))
+  mine.running.add(running)
+}
+
+let load
+const commands = {
+  /** Calls at once, and a report of everything until they have ended. */
+  call({ calls, ...how }) {
+    for (let n = 0; n < calls; n++) call(how)
+    return commands.report()
+  },
+  /** Calls at a rate from now on, of each client in turn. */
+  load({ perSecond, via }) {
+    let n = 0
+    clearInterval(load)
+    load = setInterval(() => call({ clientId: clientIds[n++ % clientIds.length], via }), 1000 / perSecond)
+  },
+  rest: () => clearInterval(load),
+  async report() {
+    const { running, ...done } = report
+    const ended = report
+    report = newReport()
+    await Promise.all(running)
+    return { ...done, longestMs: ended.longestMs }
+  },
+  leap: ({ ms }) => {
+    offsetMs += ms
+  },
+}
+
+const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`)
+const lines = createInterface({ input: process.stdin })
+lines.on('line', async (line) => {
+  const { id, command, ...how } = JSON.parse(line)
+  say({ id, answer: await commands[command](how) })
+})
+lines.once('close', close)
+process.once('SIGTERM', () => lines.close())
+say({ id: 0 })
+
+async function close() {
+  clearInterval(load)
+  const closed = Promise.all([tokens.close(), tokens.close()])
+  await tokens.getToken(clientIds[0]).catch(({ code }) => say({ id: 'closed', answer: code }))
+  await closed
+  disconnect()
+  process.stdin.destroy()
+}
