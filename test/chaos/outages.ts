@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { expect } from 'vitest'
-import { spareOf } from './issuer.ts'
+import { expect, vi } from 'vitest'
+import type { Toxic } from '../support/toxic-proxy.ts'
+import { type Issued, spareOf } from './issuer.ts'
+import type { FleetProcess, Report } from './process.ts'
 import { type Scene, test } from './scene.ts'
 
 const OUTAGE_MS = 60_000
@@ -38,13 +40,93 @@ export function outageScenarios(): void {
       expect(spareOf(own, issuer.lifetimeMs)).toEqual([])
     }
   }, 120_000)
+
+  for (const { name, harm, heal } of SLOWNESS) {
+    test(`F6.02 ${name}: calls wait for some deadlines, and then hardly at all; what comes late is not used`, async ({
+      stage,
+    }) => {
+      const scene = await stage()
+      const { redis, issuer, start } = scene
+      const fleet = await start(2, { isProxied: true })
+      const [one, other] = fleet as [FleetProcess, FleetProcess]
+      const late = await one.call(1, { partition: 'late' })
+      for (const each of fleet) await each.load(25)
+      await Promise.all(fleet.map((each) => each.call(1)))
+      harm(scene, fleet)
+      const inTime = await other.call(1, { partition: 'late' })
+      const rounds: Report[][] = []
+      for (let n = 0; n < 8; n++) {
+        rounds.push(await Promise.all(fleet.map((each) => each.call(10, { partition: `cold ${n}` }))))
+        await delay(300)
+      }
+      heal(scene, fleet)
+      for (let n = 0, requests = 0; requests !== 1; n++) {
+        const before = issuer.requests.length
+        const partition = `healed ${n}`
+        rounds.push(await Promise.all(fleet.map((each) => each.call(10, { partition }))))
+        requests = issuer.requests.length - before
+        await delay(50)
+      }
+      for (const each of fleet) await each.rest()
+      const loads = await Promise.all(fleet.map((each) => each.report()))
+      const afterwards = await other.call(1, { partition: 'late' })
+
+      const reports = [late, ...loads, inTime, ...rounds.flat(), afterwards]
+      expect(reports.flatMap(({ failures }) => Object.keys(failures))).toEqual([])
+      expect(reports.flatMap(({ tokens }) => issuer.wrong(tokens, ['a']))).toEqual([])
+      // It kept to the token that it got for itself, although the one in the store did come in the end.
+      expect(Object.keys(afterwards.tokens)).toEqual(Object.keys(inTime.tokens))
+      expect(Object.keys(afterwards.tokens)).not.toEqual(Object.keys(late.tokens))
+      const waits = [inTime, ...rounds.flat()].map(({ longestMs }) => longestMs)
+      expect(Math.max(...waits)).toBeLessThan(DEADLINES * DEADLINE_MS + SLACK_MS)
+      expect(Math.min(...waits.slice(-10))).toBeLessThan(DEADLINE_MS)
+      // Locks that were given too late are held by nobody.
+      await vi.waitFor(async () => expect(await redis.command('KEYS', '*lock*')).toEqual([]))
+    }, 60_000)
+  }
 }
+
+/** Of one command. */
+const DEADLINE_MS = 250
+/** A cold call looks into the store, asks for the lock, looks once more, and writes. */
+const DEADLINES = 4
+/** What a token request and a machine with other things to do may take. */
+const SLACK_MS = 1000
+
+interface Slowness {
+  readonly name: string
+  readonly harm: (scene: Scene, fleet: readonly FleetProcess[]) => void
+  readonly heal: (scene: Scene, fleet: readonly FleetProcess[]) => void
+}
+
+function spoil(toxic: Toxic | undefined): Slowness['harm'] {
+  return (_scene, fleet) => {
+    for (const { network } of fleet) network?.spoil(toxic)
+  }
+}
+
+const SLOWNESS: readonly Slowness[] = [
+  { name: 'Redis takes 2 s for a command', harm: spoil({ kind: 'slow', ms: 2000 }), heal: spoil(undefined) },
+  { name: 'Redis hangs', harm: ({ redis }) => redis.pause(), heal: ({ redis }) => redis.resume() },
+  { name: 'the network hangs', harm: spoil({ kind: 'black_hole' }), heal: spoil(undefined) },
+  {
+    name: 'connections are half open',
+    harm: spoil({ kind: 'half_open' }),
+    heal: (scene, fleet) => {
+      spoil(undefined)(scene, fleet)
+      for (const { network } of fleet) network?.reset()
+    },
+  },
+  { name: 'replies break off in the middle', harm: spoil({ kind: 'cut' }), heal: spoil(undefined) },
+  { name: 'connections are refused', harm: spoil({ kind: 'refuse' }), heal: spoil(undefined) },
+]
 
 /** So many requests in a row that were needed. */
 const IN_A_ROW = 3
 
 /** Waits until the fleet is as one again: one request a lifetime. */
-async function untilShared(issuer: Scene['issuer']): Promise<void> {
+export async function untilShared(issuer: Scene['issuer']): Promise<void> {
+  const own = (): readonly Issued[] => issuer.requests.slice(-IN_A_ROW - 1)
   do await issuer.until(issuer.requests.length + 1)
-  while (spareOf(issuer.requests.slice(-IN_A_ROW - 1), issuer.lifetimeMs).length > 0)
+  while (spareOf(own(), issuer.lifetimeMs).length > 0)
 }

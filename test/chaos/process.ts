@@ -46,13 +46,13 @@ export interface FleetProcess {
   readonly name: string
   /** What lies between it and Redis, where that was asked for. */
   readonly network: ToxicProxy | undefined
-  /** Makes so many calls at once; resolves with what came of everything since the last report. */
+  /** Makes so many calls at once; resolves with what came of them. */
   call(calls: number, options?: CallOptions): Promise<Report>
   /** Makes calls at a rate from now on. */
   load(perSecond: number, options?: Pick<CallOptions, 'via'>): Promise<void>
   /** Makes no calls any more, but those that were asked for. */
   rest(): Promise<void>
-  /** What came of all calls since the last report, when they have ended. */
+  /** What came of the load since the last report, when all of that has ended; and all events. */
   report(): Promise<Report>
   /** Sets its wall clock. */
   leap(ms: number): Promise<void>

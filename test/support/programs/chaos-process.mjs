@@ -42,9 +42,8 @@ const tokens = createTokenManager({
 })
 const apis = Object.fromEntries(clientIds.map((clientId) => [clientId, tokens.fetch(clientId, { baseUrl: origin })]))
 
-/** One call, for a token or with one to the API; what comes of it goes into the report of its time. */
-function call({ clientId = clientIds[0], via = 'getToken', partition }) {
-  const mine = report
+/** One call, for a token or with one to the API; what comes of it goes into a report. */
+function call({ clientId = clientIds[0], via = 'getToken', partition }, mine = report) {
   const startedAt = performance.now()
   const work = async () => {
     try {
@@ -67,12 +66,19 @@ function call({ clientId = clientIds[0], via = 'getToken', partition }) {
   mine.running.add(running)
 }
 
+async function completed(mine) {
+  await Promise.all(mine.running)
+  const { running, ...told } = mine
+  return told
+}
+
 let load
 const commands = {
-  /** Calls at once, and a report of everything until they have ended. */
+  /** Calls at once, and what came of them. */
   call({ calls, ...how }) {
-    for (let n = 0; n < calls; n++) call(how)
-    return commands.report()
+    const mine = newReport()
+    for (let n = 0; n < calls; n++) call(how, mine)
+    return completed(mine)
   },
   /** Calls at a rate from now on, of each client in turn. */
   load({ perSecond, via }) {
@@ -81,12 +87,11 @@ const commands = {
     load = setInterval(() => call({ clientId: clientIds[n++ % clientIds.length], via }), 1000 / perSecond)
   },
   rest: () => clearInterval(load),
-  async report() {
-    const { running, ...done } = report
-    const ended = report
+  /** What came of the load, and all events, since the last time. */
+  report() {
+    const mine = report
     report = newReport()
-    await Promise.all(running)
-    return { ...done, longestMs: ended.longestMs }
+    return completed(mine)
   },
   leap: ({ ms }) => {
     offsetMs += ms
