@@ -74,10 +74,9 @@ export function createIssuer(server: HostileServer, lifetimeMs: number): Issuer 
     const token = request.headers.authorization?.split(' ')[1] ?? ''
     const reason = faultOf(token, request.url.split('/').at(-1) ?? '')
     if (reason === undefined) return { body: '{}' }
-    const { stragglersWaitFor, count } = revoked.get(token) ?? { stragglersWaitFor: undefined, count: 0 }
-    revoked.set(token, { stragglersWaitFor, count: count + 1 })
     refusals.push({ reason, token, process: processOf(request) })
-    if (count % 2 === 1) await stragglersWaitFor
+    const revocation = revoked.get(token)
+    if (revocation !== undefined && revocation.count++ % 2 === 1) await revocation.stragglersWaitFor
     return { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' }, body: '{}' }
   }
   function faultOf(token: string, clientId: string): Refusal['reason'] | undefined {

@@ -2,8 +2,6 @@
 // with an `id`; each is answered by a line with the same `id`. SIGTERM closes it in good order.
 
 import { createInterface } from 'node:readline'
-import { clientSecretBasic, createTokenManager } from 'evertoken'
-import { redisLock, redisStore } from 'evertoken/stores/redis'
 
 const settings = JSON.parse(process.argv[2])
 const { name, origin, clientIds, redisPort, library, key, leaseMs } = settings
@@ -12,6 +10,9 @@ const { name, origin, clientIds, redisPort, library, key, leaseMs } = settings
 const trueTime = Date.now
 let offsetMs = settings.offsetMs
 Date.now = () => trueTime() + offsetMs
+// Not before that: the library looks at the clock as soon as it is loaded.
+const { clientSecretBasic, createTokenManager } = await import('evertoken')
+const { redisLock, redisStore } = await import('evertoken/stores/redis')
 
 /** With the defaults of each library: commands wait for a connection that is gone. */
 async function connect() {
