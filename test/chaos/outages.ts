@@ -3,7 +3,7 @@ import { expect, vi } from 'vitest'
 import type { Toxic } from '../support/toxic-proxy.ts'
 import { type Issued, spareOf } from './issuer.ts'
 import type { FleetProcess, Report } from './process.ts'
-import { type Scene, test } from './scene.ts'
+import { reportsOf, type Scene, test } from './scene.ts'
 
 const OUTAGE_MS = 60_000
 
@@ -12,28 +12,28 @@ export function outageScenarios(): void {
   test('F6.01 F7.05 Redis is killed for a minute under 100 calls a second: no failed call, and it is shared again after that', async ({
     stage,
   }) => {
-    const { redis, issuer, start } = await stage({ lifetimeMs: 3000 })
+    const { redis, issuer, start } = await stage({ lifetimeMs: 4000 })
     const fleet = await start(4)
     for (const each of fleet) await each.load(25)
     await issuer.until(2)
     await redis.kill()
     const before = issuer.requests.length
     await delay(OUTAGE_MS / 2)
-    const reports = await Promise.all(fleet.map((each) => each.report()))
+    const reports = await reportsOf(fleet)
     await delay(OUTAGE_MS / 2)
-    const later = await Promise.all(fleet.map((each) => each.report()))
+    const later = await reportsOf(fleet)
     const whileDown = issuer.requests.slice(before)
     await redis.start()
     await untilShared(issuer)
     for (const each of fleet) await each.rest()
-    const after = await Promise.all(fleet.map((each) => each.report()))
+    const after = await reportsOf(fleet)
 
     const all = [...reports, ...later, ...after]
     expect(all.flatMap(({ failures }) => Object.keys(failures))).toEqual([])
     expect(all.flatMap(({ tokens }) => issuer.wrong(tokens, ['a']))).toEqual([])
     expect(all.flatMap(({ calls }) => calls).reduce((a, b) => a + b)).toBeGreaterThan(5000)
-    // Renewals behind the callers take no longer than the time that is left for them.
-    for (const { longestMs } of later) expect(longestMs).toBeLessThan(DEADLINE_MS)
+    // Nobody waits for Redis any more: renewals behind the callers end before anybody would.
+    for (const { longestMs } of later) expect(longestMs).toBeLessThan(2 * DEADLINE_MS)
     for (const [at, { events }] of reports.entries()) {
       expect(events.map(({ name }) => name).sort(), fleet[at]?.name).toEqual(['lock_down', 'store_down', 'store_down'])
     }
@@ -70,7 +70,7 @@ export function outageScenarios(): void {
         await delay(50)
       }
       for (const each of fleet) await each.rest()
-      const loads = await Promise.all(fleet.map((each) => each.report()))
+      const loads = await reportsOf(fleet)
       const afterwards = await other.call(1, { partition: 'late' })
 
       const reports = [late, ...loads, inTime, ...rounds.flat(), afterwards]

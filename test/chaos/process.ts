@@ -21,6 +21,8 @@ export interface ProcessSettings {
   readonly leaseMs: number
   /** How far its wall clock is ahead from the start. */
   readonly offsetMs: number
+  /** Whether it waits for its connection to Redis before it says that it is there. */
+  readonly awaitsRedis: boolean
 }
 
 /** What came of calls. */
@@ -32,6 +34,8 @@ export interface Report {
   /** When each token was handed out last, by this machine's clock. */
   readonly tokens: Readonly<Record<string, number>>
   readonly events: readonly { readonly name: string }[]
+  /** How often Redis did not answer in time. */
+  readonly misses: number
 }
 
 /** How calls are made. */

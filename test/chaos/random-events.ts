@@ -4,7 +4,7 @@ import { seededRandom } from '../support/interleaving.ts'
 import type { Toxic } from '../support/toxic-proxy.ts'
 import { spareOf } from './issuer.ts'
 import type { FleetProcess, Report } from './process.ts'
-import { type Scene, test } from './scene.ts'
+import { reportsOf, type Scene, test } from './scene.ts'
 
 const PROCESSES = 4
 const CLIENT_IDS = ['a', 'b']
@@ -157,7 +157,7 @@ export function randomScenarios(seed: number): void {
       await kind.happen({ ...scene, fleet, startOne }, { at, forMs })
     }
     for (const each of fleet) await each.rest()
-    reports.push(...(await Promise.all(fleet.map((each) => each.report()))))
+    reports.push(...(await reportsOf(fleet)))
 
     const told = schedule.map(({ kind, at, afterMs, forMs }) => `after ${afterMs} ms ${kind.name} ${at}, ${forMs} ms`)
     const message = told.join('\n')

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { localLock } from 'evertoken'
 import { test as base } from 'vitest'
 import { startHostileServer } from '../support/hostile-server.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startToxicProxy } from '../support/toxic-proxy.ts'
 import { createIssuer, type Issuer } from './issuer.ts'
-import { type FleetProcess, type ProcessSettings, startProcess, startThread } from './process.ts'
+import { type FleetProcess, type ProcessSettings, type Report, startProcess, startThread } from './process.ts'
 
 /** What a scene is made of. */
 export interface SceneOptions {
@@ -14,7 +15,7 @@ export interface SceneOptions {
 }
 
 /** How processes are started. */
-export interface FleetOptions extends Partial<Pick<ProcessSettings, 'clientIds' | 'leaseMs' | 'offsetMs'>> {
+export interface FleetOptions extends Partial<Pick<ProcessSettings, 'clientIds' | 'offsetMs' | 'awaitsRedis'>> {
   /** Each has a network of its own between itself and Redis. */
   readonly isProxied?: boolean
   readonly areThreads?: boolean
@@ -30,8 +31,26 @@ export interface Scene {
   start(count: number, options?: FleetOptions): Promise<readonly FleetProcess[]>
 }
 
+/** What came of the load of each, when that has ended. */
+export function reportsOf(fleet: readonly FleetProcess[]): Promise<readonly Report[]> {
+  return Promise.all(fleet.map((each) => each.report()))
+}
+
+/**
+ * What a fleet may do beyond one request a lifetime when nothing happens to it: on a machine that is too busy to answer within the deadlines, a
+ * process goes on without Redis.
+ */
+export function missesOf(reports: readonly Report[]): number {
+  return reports.reduce((sum, { misses }) => sum + misses, 0)
+}
+
 /** For how long a holder that has gone is waited for. */
 export const LEASE_MS = 2000
+
+/** Two processes start at a time: those that run are to have their share of the machine. */
+const startLock = localLock()
+let starts = 0
+const inTurn = <T>(start: () => Promise<T>): Promise<T> => startLock(`${starts++ % 2}`, start)
 
 /** `test` with servers and processes that are gone afterwards. */
 export const test = base.extend<{ readonly stage: (options?: SceneOptions) => Promise<Scene> }>({
@@ -51,19 +70,22 @@ export const test = base.extend<{ readonly stage: (options?: SceneOptions) => Pr
         const number = ++started
         const network = isProxied ? await startToxicProxy(redis.port) : undefined
         if (network !== undefined) closing.unshift(network.close)
-        const fleetProcess = await (areThreads ? startThread : startProcess)(
-          {
-            name: `process-${number}`,
-            origin: server.origin,
-            clientIds: ['a'],
-            redisPort: network?.port ?? redis.port,
-            library: number % 2 ? 'ioredis' : 'redis',
-            key,
-            leaseMs: LEASE_MS,
-            offsetMs: 0,
-            ...members,
-          },
-          network,
+        const fleetProcess = await inTurn(() =>
+          (areThreads ? startThread : startProcess)(
+            {
+              name: `process-${number}`,
+              origin: server.origin,
+              clientIds: ['a'],
+              redisPort: network?.port ?? redis.port,
+              library: number % 2 ? 'ioredis' : 'redis',
+              key,
+              leaseMs: LEASE_MS,
+              offsetMs: 0,
+              awaitsRedis: true,
+              ...members,
+            },
+            network,
+          ),
         )
         closing.unshift(fleetProcess.kill)
         return fleetProcess

@@ -1,6 +1,7 @@
 // One process, or one worker thread, of a fleet under chaos: `node chaos-process.mjs <settings as JSON>`. Commands come in as JSON, a line each
 // with an `id`; each is answered by a line with the same `id`. SIGTERM closes it in good order.
 
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
 const settings = JSON.parse(process.argv[2])
@@ -19,18 +20,27 @@ async function connect() {
   if (library === 'ioredis') {
     const { Redis } = await import('ioredis')
     const client = new Redis({ port: redisPort, host: '127.0.0.1' }).on('error', () => {})
-    return { client, disconnect: () => client.disconnect() }
+    return { client, ready: () => once(client, 'ready'), disconnect: () => client.disconnect() }
   }
   const { createClient } = await import('redis')
   const client = createClient({ socket: { port: redisPort, host: '127.0.0.1' } }).on('error', () => {})
-  client.connect().catch(() => {})
-  return { client, disconnect: () => client.destroy() }
+  const connecting = client.connect().catch(() => {})
+  return { client, ready: () => connecting, disconnect: () => client.destroy() }
 }
 
-const newReport = () => ({ calls: 0, failures: {}, longestMs: 0, tokens: {}, events: [], running: new Set() })
+const newReport = () => ({
+  calls: 0,
+  failures: {},
+  longestMs: 0,
+  tokens: {},
+  events: [],
+  misses: 0,
+  running: new Set(),
+})
 let report = newReport()
 
-const { client, disconnect } = await connect()
+const { client, ready, disconnect } = await connect()
+if (settings.awaitsRedis) await ready()
 const authentication = clientSecretBasic('a-long-enough-secret')
 const tokens = createTokenManager({
   clients: Object.fromEntries(
@@ -39,8 +49,23 @@ const tokens = createTokenManager({
   store: redisStore(client, { encryption: { keys: [{ id: 'a', key }] } }),
   lock: redisLock(client, { leaseMs }),
   fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, 'x-process': name } }),
-  telemetry: { run: (_operation, work) => work({}), note: (event) => report.events.push(event) },
+  telemetry: { run, note },
 })
+
+/** Counts what Redis was asked for in vain. */
+async function run({ name: operation }, work) {
+  const outcome = {}
+  try {
+    return await work(outcome)
+  } finally {
+    if (operation.startsWith('store.') && outcome.error !== undefined) report.misses++
+  }
+}
+function note(event) {
+  report.events.push(event)
+  if (event.name === 'lock_down') report.misses++
+}
+
 const apis = Object.fromEntries(clientIds.map((clientId) => [clientId, tokens.fetch(clientId, { baseUrl: origin })]))
 
 /** One call, for a token or with one to the API; what comes of it goes into a report. */
