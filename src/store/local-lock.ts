@@ -16,9 +16,10 @@ export function localLock(): WithLock {
     places.set(name, place)
     place.users++
     try {
-      if (!place.gate.tryEnter()) await place.gate.enter(signal ?? new AbortController().signal)
+      const isFirst = place.gate.tryEnter()
+      if (!isFirst) await place.gate.enter(signal ?? new AbortController().signal)
       try {
-        return await task()
+        return await task({ isFirst })
       } finally {
         place.gate.leave()
       }

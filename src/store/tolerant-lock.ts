@@ -1,7 +1,7 @@
-import { errorName, type Telemetry } from '../telemetry/index.ts'
+import { errorName, observe, type Telemetry } from '../telemetry/index.ts'
 import { StoreError } from '../token/index.ts'
 import { type Clock, waitFor } from '../util/index.ts'
-import type { WithLock } from './with-lock.ts'
+import type { Turn, WithLock } from './with-lock.ts'
 
 /** What a {@link tolerantLock} needs. */
 export interface TolerantLockOptions {
@@ -24,24 +24,29 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
     telemetry.note(down ? { name: 'lock_down', error: errorName(error) } : { name: 'lock_up' })
   }
 
-  return async (name, task, { signal, onLost } = {}) => {
+  return async (name, task, { signal, onLost, meanwhile } = {}) => {
     const patience = new AbortController()
     const late = (): StoreError =>
       new StoreError(`expected the lock within ${waitMs} ms, got no turn`, { code: 'lock_timeout' })
     const cancel = clock.setTimer(() => patience.abort(late()), waitMs)
+    const watch = watchWait(telemetry)
     const waiting = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
     let outcome: ReturnType<typeof task> | undefined
-    const inTurn = (): ReturnType<typeof task> => {
+    const inTurn = (turn?: Turn): ReturnType<typeof task> => {
       // A lock that does not listen may give its turn to somebody who has gone on without.
       if (waiting.aborted) throw waiting.reason
       cancel()
       turned(false)
-      outcome = task()
+      watch.end()
+      outcome = task(turn)
       return outcome
     }
     try {
-      return await waitFor(lock(name, inTurn, { signal: waiting, onLost }), waiting)
+      const result = await waitFor(lock(name, inTurn, { signal: waiting, onLost, meanwhile }), waiting)
+      turned(false)
+      return result
     } catch (error) {
+      watch.end(error)
       if (signal?.aborted) throw error
       // What came of the task counts, whatever the lock says after it.
       if (outcome !== undefined) return await outcome
@@ -49,6 +54,19 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
       return await task()
     } finally {
       cancel()
+      watch.end()
     }
   }
+}
+
+/** One waiting as an operation, `lock.wait`: it ends with the turn, or with what made that needless. */
+function watchWait(telemetry: Telemetry): { end(error?: unknown): void } {
+  let end = (_error?: unknown): void => {}
+  const waited = new Promise<void>((resolve, reject) => {
+    end = (error) => (error === undefined ? resolve() : reject(error))
+  })
+  // Nobody else listens: whoever waits hears of the error by itself.
+  waited.catch(() => {})
+  observe(telemetry, { name: 'lock.wait', lock: 'tokens' }, () => waited).catch(() => {})
+  return { end }
 }

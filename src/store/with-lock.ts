@@ -1,5 +1,11 @@
+/** What a lock tells a task of its turn. */
+export interface Turn {
+  /** Nobody else has had a turn since this one was asked for: what was known then is still so. Left out where the lock cannot tell. */
+  readonly isFirst?: boolean | undefined
+}
+
 /** What a caller may say about one turn at a lock. */
-export interface WithLockOptions {
+export interface WithLockOptions<T = unknown> {
   /** Ends the waiting for the lock; a task that has begun is not touched. */
   readonly signal?: AbortSignal | undefined
   /**
@@ -7,6 +13,10 @@ export interface WithLockOptions {
    * end. The task goes on: what it has asked a server for cannot be taken back. It has to write with care.
    */
   readonly onLost?: (() => void) | undefined
+  /**
+   * Asked now and then while somebody else holds the lock: what it gives is the result, and no turn is needed any more. A lock need not ask.
+   */
+  readonly meanwhile?: (() => Promise<T | undefined>) | undefined
 }
 
 /**
@@ -15,4 +25,4 @@ export interface WithLockOptions {
  *
  * A name is not taken twice: a task that asks for its own name waits for itself.
  */
-export type WithLock = <T>(name: string, task: () => Promise<T>, options?: WithLockOptions) => Promise<T>
+export type WithLock = <T>(name: string, task: (turn?: Turn) => Promise<T>, options?: WithLockOptions<T>) => Promise<T>

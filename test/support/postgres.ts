@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -39,10 +39,10 @@ export async function startPostgres(): Promise<PostgresServer> {
   const [initdb, postgres] = [join(folderOfPrograms, 'initdb'), join(folderOfPrograms, 'postgres')]
   const folder = mkdtempSync(join(tmpdir(), 'evertoken-postgres-'))
   const owner = ownerOfServers()
-  if (owner.uid !== undefined) chownSync(folder, owner.uid, owner.gid)
-  const settings = { ...owner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] } as const
+  if (owner !== undefined) chownSync(folder, owner.uid, owner.gid)
+  const settings: SpawnOptions = { ...owner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] }
   const made = ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale', 'C', '--no-sync']
-  execFileSync(initdb, made, settings)
+  execFileSync(initdb, made, { ...owner, cwd: folder, stdio: 'pipe' })
   const port = await freePort()
   const listening = ['-D', join(folder, 'data'), '-p', String(port), '-k', folder, '-c', 'listen_addresses=127.0.0.1']
   const fast = ['-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'log_min_messages=log']
@@ -75,9 +75,10 @@ export async function startPostgres(): Promise<PostgresServer> {
 }
 
 /** The server refuses to run as root, so it runs as whom Debian made for it, or as nobody. */
-function ownerOfServers(): { readonly uid?: number; readonly gid?: number } {
-  if (process.getuid?.() !== 0) return {}
-  const idOf = (flag: string, user: string): number => Number(execFileSync('id', [flag, user], { encoding: 'utf8', stdio: 'pipe' }))
+function ownerOfServers(): { readonly uid: number; readonly gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const idOf = (flag: string, user: string): number =>
+    Number(execFileSync('id', [flag, user], { encoding: 'utf8', stdio: 'pipe' }))
   try {
     return { uid: idOf('-u', 'postgres'), gid: idOf('-g', 'postgres') }
   } catch {

@@ -124,3 +124,11 @@ const nodeRedis: ClientLibrary = {
 
 /** Both, for tables of tests. */
 export const clientLibraries: readonly ClientLibrary[] = [ioredis, nodeRedis]
+
+/** How many locks are held there; what marks that somebody was there before does not count. */
+export async function heldLocks(redis: RedisServer): Promise<number> {
+  const keys = await redis.command('KEYS', '*lock:*')
+  if (!Array.isArray(keys)) throw new Error('expected a list of keys, got something else')
+  const lengths = await Promise.all(keys.map((key) => redis.command('STRLEN', String(key))))
+  return lengths.filter((length) => length !== 0).length
+}

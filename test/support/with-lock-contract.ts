@@ -139,4 +139,37 @@ export function itKeepsTheLockContract(create: () => Awaitable<LockUnderTest>): 
     await lock('name', async () => 'result', { onLost: () => losses++ })
     expect(losses).toBe(0)
   })
+
+  keeps('does not say that nobody was there before to a caller who has waited', async ([one, other]) => {
+    const [held, door] = [createDoor(), createDoor()]
+    const holding = one('name', () => {
+      held.open()
+      return door.opened
+    })
+    await held.opened
+    const waiting = [one, other].map((lock) => lock('name', async (turn) => turn?.isFirst ?? false))
+    door.open()
+    await holding
+    expect(await Promise.all(waiting)).toEqual([false, false])
+  })
+
+  keeps('gives what a waiter has found meanwhile, or has its turn', async ([one, other]) => {
+    const [held, door] = [createDoor(), createDoor()]
+    const holding = one('name', () => {
+      held.open()
+      return door.opened
+    })
+    await held.opened
+    const meanwhile = async (): Promise<string> => {
+      door.open()
+      return 'found'
+    }
+    const waiting = other('name', async () => 'had a turn', { meanwhile })
+    // A lock that does not ask would wait for the door.
+    await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 500))])
+    door.open()
+    expect(['found', 'had a turn']).toContain(await waiting)
+    await holding
+    expect(await one('name', async () => 'free')).toBe('free')
+  })
 }

@@ -1,28 +1,44 @@
 import type { SendCommand } from './redis-client.ts'
 
-/** Takes the lock, or finds that it was taken already by a command whose answer got lost and which was sent again. */
-const ACQUIRE =
-  "if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('get', KEYS[1]) == ARGV[1] then return 1 end return 0"
+/** What stands in place of an owner for the rest of a lease, so that whoever comes next hears that somebody was there. */
+const FREE = "''"
+/** 2 where nobody was there before; also takes a lock that is ours by a command whose answer got lost and which was sent again. */
+const ACQUIRE = `
+local held = redis.call('get', KEYS[1])
+if held and held ~= ${FREE} and held ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return held and 1 or 2`
 const RENEW =
   "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
-const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+/** A server without room takes no mark, and is rid of the lock all the same. */
+const RELEASE = `
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+local marked = redis.pcall('set', KEYS[1], ${FREE}, 'PX', ARGV[2])
+if marked.err then redis.call('del', KEYS[1]) end
+return 1`
 
-/** One lock in Redis as one owner sees it. Each answers whether the lock was, or became, that owner's. */
+/** Whether a lock was taken, and whether nobody else had it in the time of a lease before. */
+export type Acquired = 'first' | 'next' | undefined
+
+/** One lock in Redis as one owner sees it; `renew` and `release` answer whether the lock was that owner's. */
 export interface LockCommands {
-  acquire(): Promise<boolean>
+  acquire(): Promise<Acquired>
   renew(): Promise<boolean>
   release(): Promise<boolean>
 }
 
 /** Compares the owner and acts in one step, on the server. */
 export function lockCommands(send: SendCommand, key: string, { owner, leaseMs }: LockOwner): LockCommands {
-  const run = async (script: string, ...args: string[]): Promise<boolean> =>
-    Number(await send(['EVAL', script, '1', key, owner, ...args], key)) === 1
   const lease = String(Math.ceil(leaseMs))
+  const run = async (script: string): Promise<number> =>
+    Number(await send(['EVAL', script, '1', key, owner, lease], key))
   return {
-    acquire: () => run(ACQUIRE, lease),
-    renew: () => run(RENEW, lease),
-    release: () => run(RELEASE),
+    async acquire() {
+      const answer = await run(ACQUIRE)
+      return answer === 2 ? 'first' : answer === 1 ? 'next' : undefined
+    },
+    renew: async () => (await run(RENEW)) === 1,
+    release: async () => (await run(RELEASE)) === 1,
   }
 }
 

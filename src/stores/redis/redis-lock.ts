@@ -1,9 +1,10 @@
-import { localLock, type WithLock } from '../../store/index.ts'
+import { localLock, type Turn, type WithLock } from '../../store/index.ts'
 import { assertMethods, assertOptions, optionInvalid, StoreError } from '../../token/index.ts'
-import { type Clock, delay, randomId, secureRandom, sha256, systemClock, waitFor } from '../../util/index.ts'
+import { type Clock, randomId, sha256, systemClock } from '../../util/index.ts'
 import { keepLease } from './lease.ts'
 import { type LockCommands, lockCommands } from './lock-commands.ts'
 import { createLockService, type LockService } from './lock-service.ts'
+import { acquire, giveUp, type Taken } from './lock-turn.ts'
 import { assertPositive, assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { commandsOf, type RedisClient, type SendCommand } from './redis-client.ts'
 
@@ -19,12 +20,6 @@ export interface RedisLockOptions {
   readonly waitMs?: number | undefined
   readonly clock?: Clock | undefined
 }
-
-/** A pause between two looks at a lock that is taken is half of this at least, which keeps to 20 looks a second. */
-const SHORTEST_PAUSE_MS = 100
-const LONGEST_PAUSE_MS = 400
-/** Whoever has waited for long looks less often: in a pause passes a quarter of the time waited so far. */
-const PAUSE_RATE = 0.25
 
 /**
  * A lock that processes share through Redis: one key with a random owner, which lasts for a lease and is renewed while
@@ -60,19 +55,23 @@ function lockWith(settings: Settings): WithLock {
   const { send, prefix, leaseMs } = settings
   const local = localLock()
   const service = createLockService(settings.clock, settings.deadlineMs)
-  return async (name, task, { signal, onLost } = {}) => {
+  return async (name, task, { signal, onLost, meanwhile } = {}) => {
     // Hashed, so that a name can neither be another key nor tell what is in it.
     const key = `${prefix}lock:${await sha256(name)}`
     const patience = createPatience(settings, signal)
     try {
       return await local(
         name,
-        async () => {
+        async (turn) => {
+          // Somebody else of this process was there before.
+          const known = turn?.isFirst ? undefined : await meanwhile?.()
+          if (known !== undefined) return known
           service.assertUp()
           const commands = inTime(lockCommands(send, key, { owner: randomId(), leaseMs }), service)
-          const takenAt = await acquire(commands, settings, patience.signal)
+          const taken = await acquire(commands, { clock: settings.clock, signal: patience.signal, meanwhile })
+          if ('found' in taken) return taken.found
           patience.end()
-          return await hold(commands, task, { ...settings, takenAt, onLost: harmless(onLost) })
+          return await hold(commands, task, { ...settings, ...taken, onLost: harmless(onLost) })
         },
         { signal: patience.signal },
       )
@@ -123,32 +122,6 @@ function inTime(commands: LockCommands, service: LockService): LockCommands {
   }
 }
 
-/** An answer that comes too late, or never, may have taken the lock for nobody. */
-function giveUp(asked: Promise<boolean>, commands: LockCommands): void {
-  asked
-    .catch(() => true)
-    .then((isOurs) => isOurs && commands.release())
-    .catch(() => {})
-}
-
-/** Looks until the lock is ours; tells when the command was sent that took it. */
-async function acquire(commands: LockCommands, { clock }: Settings, signal: AbortSignal): Promise<number> {
-  const beganAt = clock.now()
-  for (;;) {
-    signal.throwIfAborted()
-    const sentAt = clock.now()
-    const asked = commands.acquire()
-    try {
-      if (await waitFor(asked, signal)) return sentAt
-    } catch (error) {
-      if (signal.aborted) giveUp(asked, commands)
-      throw error
-    }
-    const pauseMs = Math.min(Math.max((sentAt - beganAt) * PAUSE_RATE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS)
-    await delay(clock, pauseMs * (0.5 + secureRandom() / 2), signal)
-  }
-}
-
 /** Like telemetry it may fail without a word: what the task has brought is worth more. */
 function harmless(onLost: (() => void) | undefined): () => void {
   return () => {
@@ -158,15 +131,14 @@ function harmless(onLost: (() => void) | undefined): () => void {
   }
 }
 
-interface Holding extends Settings {
-  readonly takenAt: number
+interface Holding extends Settings, Taken {
   readonly onLost: () => void
 }
 
-async function hold<T>(commands: LockCommands, task: () => Promise<T>, holding: Holding): Promise<T> {
+async function hold<T>(commands: LockCommands, task: (turn: Turn) => Promise<T>, holding: Holding): Promise<T> {
   const lease = keepLease({ ...holding, renew: commands.renew })
   try {
-    return await task()
+    return await task({ isFirst: holding.isFirst })
   } finally {
     const { isLost } = lease.end()
     // Unanswered, the lease runs out; the result of the task is worth more than the news of that.
