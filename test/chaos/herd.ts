@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import { spareOf } from './issuer.ts'
 import type { Report } from './process.ts'
@@ -32,9 +32,9 @@ export function herdScenarios(): void {
   }, 60_000)
 
   test('C5 a cold herd costs each process four commands at the most', async ({ stage }) => {
-    const { redis, start } = await stage()
+    const { connect, start } = await stage()
     const fleet = await start(4)
-    const count = await countCommands(redis.port)
+    const count = await countCommands(connect(), connect())
     await Promise.all(fleet.map((each) => each.call(1000)))
     const counts = await count()
     expect(counts).toHaveLength(4)
@@ -72,9 +72,10 @@ function outcomeOf({ calls, failures }: Report): object {
   return { calls, failures }
 }
 
-/** Counts the commands of each connection from now on; scripts count as one. */
-async function countCommands(port: number): Promise<() => Promise<readonly (readonly string[])[]>> {
-  const [monitor, marker] = [new Redis({ port, host: '127.0.0.1' }), new Redis({ port, host: '127.0.0.1' })]
+const [THE_START, THE_END] = ['the start', 'the end']
+
+/** Counts the commands of each connection but these two from now on; a script is one. */
+async function countCommands(monitor: Redis, marker: Redis): Promise<() => Promise<readonly (readonly string[])[]>> {
   const commands = new Map<string, string[]>()
   let end = (): void => {}
   const ended = new Promise<void>((resolve) => {
@@ -82,17 +83,16 @@ async function countCommands(port: number): Promise<() => Promise<readonly (read
   })
   const watching = await monitor.monitor()
   watching.on('monitor', (_at: string, [command = '', ...args]: string[], connection: string) => {
-    if (args[0] === 'the end') return end()
+    if (args[0] === THE_START) return commands.clear()
+    if (args[0] === THE_END) return end()
     if (connection !== 'lua') commands.set(connection, [...(commands.get(connection) ?? []), command.toUpperCase()])
   })
-  await marker.ping()
-  commands.clear()
+  watching.on('error', () => {})
+  await marker.echo(THE_START)
   return async () => {
-    await marker.echo('the end')
+    await marker.echo(THE_END)
     await ended
     watching.disconnect()
-    monitor.disconnect()
-    marker.disconnect()
     return [...commands.values()]
   }
 }

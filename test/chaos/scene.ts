@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { localLock } from 'evertoken'
+import { Redis } from 'ioredis'
 import { test as base } from 'vitest'
 import { startHostileServer } from '../support/hostile-server.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -27,6 +28,8 @@ export interface Scene {
   readonly issuer: Issuer
   /** Closes the authorization server and the API, and opens them again. */
   readonly server: { shut(): Promise<void>; reopen(): Promise<void> }
+  /** A connection of the test's own to Redis. */
+  connect(): Redis
   /** Starts processes; every other one has another client library. */
   start(count: number, options?: FleetOptions): Promise<readonly FleetProcess[]>
 }
@@ -92,7 +95,12 @@ export const test = base.extend<{ readonly stage: (options?: SceneOptions) => Pr
       }
       const start: Scene['start'] = (count, options = {}) =>
         Promise.all(Array.from({ length: count }, () => startOne(options)))
-      return { redis, issuer, server, start }
+      function connect(): Redis {
+        const connection = new Redis({ port: redis.port, host: '127.0.0.1' }).on('error', () => {})
+        closing.unshift(async () => connection.disconnect())
+        return connection
+      }
+      return { redis, issuer, server, connect, start }
     })
     for (const close of closing) await close()
   },
