@@ -1,14 +1,6 @@
 import { optionInvalid } from '../../token/index.ts'
 import { describe } from '../../util/index.ts'
 
-/** What the keys and channels of this package begin with, unless the user says otherwise. */
-export const DEFAULT_PREFIX = 'evertoken:'
-
-/** Refuses a prefix that is no text. */
-export function assertPrefix(subject: string, prefix: unknown): void {
-  if (typeof prefix !== 'string') throw optionInvalid(subject, `prefix to be a string, got ${describe(prefix)}`)
-}
-
 /** Refuses what is no length of time above zero. */
 export function assertPositive(subject: string, option: string, value: unknown): void {
   if (typeof value === 'number' && Number.isFinite(value) && value > 0) return

@@ -1,11 +1,11 @@
-import { localLock, type Turn, type WithLock } from '../../store/index.ts'
+import { assertPrefix, DEFAULT_PREFIX, localLock, type Turn, type WithLock } from '../../store/index.ts'
 import { assertMethods, assertOptions, optionInvalid, StoreError } from '../../token/index.ts'
 import { type Clock, randomId, sha256, systemClock } from '../../util/index.ts'
 import { keepLease } from './lease.ts'
 import { type LockCommands, lockCommands } from './lock-commands.ts'
 import { createLockService, type LockService } from './lock-service.ts'
 import { acquire, giveUp, type Taken } from './lock-turn.ts'
-import { assertPositive, assertPrefix, DEFAULT_PREFIX } from './options.ts'
+import { assertPositive } from './options.ts'
 import { commandsOf, type RedisClient, type SendCommand } from './redis-client.ts'
 
 /** How a {@link redisLock} behaves. */
