@@ -36,6 +36,8 @@ export interface Report {
   readonly events: readonly { readonly name: string }[]
   /** How often Redis did not answer in time. */
   readonly misses: number
+  /** For how long the machine let the process stand at the most, since its start. */
+  readonly stallMs: number
 }
 
 /** How calls are made. */

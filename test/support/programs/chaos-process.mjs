@@ -2,6 +2,7 @@
 // with an `id`; each is answered by a line with the same `id`. SIGTERM closes it in good order.
 
 import { once } from 'node:events'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 
 const settings = JSON.parse(process.argv[2])
@@ -38,6 +39,8 @@ const newReport = () => ({
   running: new Set(),
 })
 let report = newReport()
+const stalls = monitorEventLoopDelay({ resolution: 10 })
+stalls.enable()
 
 const { client, ready, disconnect } = await connect()
 if (settings.awaitsRedis) await ready()
@@ -95,7 +98,7 @@ function call({ clientId = clientIds[0], via = 'getToken', partition }, mine = r
 async function completed(mine) {
   await Promise.all(mine.running)
   const { running, ...told } = mine
-  return told
+  return { ...told, stallMs: stalls.max / 1e6 }
 }
 
 let load
