@@ -95,6 +95,7 @@ const sqlite: KeyvBackendKind = {
   name: 'SQLite',
   isInstalled: true,
   async start({ create, sqlite }) {
+    if (sqlite === undefined) throw new Error('expected a version with an adapter for SQLite, got another')
     const folder = mkdtempSync(join(tmpdir(), 'evertoken-keyv-'))
     const file = join(folder, 'keyv.sqlite')
     const run = async (sql: string, ...values: string[]): Promise<readonly unknown[]> => {
@@ -160,11 +161,13 @@ export interface KeyvCase extends KeyvBackendKind {
   readonly isMissing: boolean
 }
 
-/** What Keyv is proved with: both versions on every backend. */
+/** What Keyv is proved with: both versions, on every backend that they have an adapter for. */
 export const keyvCases: readonly KeyvCase[] = keyvVersions.flatMap((version) =>
-  keyvBackends.map((kind) => {
-    const isMissing = !kind.isInstalled && process.env.CI === undefined
-    const title = `Keyv ${version.version} on ${kind.name}${isMissing ? ' (skipped: not installed, see test/setup.sh)' : ''}`
-    return { ...kind, version, title, isMissing }
-  }),
+  keyvBackends
+    .filter(({ name }) => name !== 'SQLite' || version.sqlite !== undefined)
+    .map((kind) => {
+      const isMissing = !kind.isInstalled && process.env.CI === undefined
+      const title = `Keyv ${version.version} on ${kind.name}${isMissing ? ' (skipped: not installed, see test/setup.sh)' : ''}`
+      return { ...kind, version, title, isMissing }
+    }),
 )

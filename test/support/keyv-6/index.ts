@@ -2,5 +2,4 @@
 
 export { KeyvPostgres } from '@keyv/postgres'
 export { default as KeyvRedis } from '@keyv/redis'
-export { KeyvSqlite } from '@keyv/sqlite'
 export { Keyv } from 'keyv'
