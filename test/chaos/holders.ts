@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { spareOf } from './issuer.ts'
 import type { FleetProcess } from './process.ts'
-import { LEASE_MS, missesOf, reportsOf, test } from './scene.ts'
+import { LEASE_MS, missesOf, reportsOf, stallOf, test } from './scene.ts'
 
 interface Fate {
   readonly name: string
@@ -33,9 +33,6 @@ const FATES: readonly Fate[] = [
   },
 ]
 
-/** From the end of a lease to a token: a timer, the lock, the look into the store, the request. Each may find a busy machine. */
-const STEPS = 4
-
 /** The process that asks for all is the one that it happens to. */
 export function holderScenarios(): void {
   for (const { name, harm, heal, isServed, mostSpare } of FATES) {
@@ -59,13 +56,8 @@ export function holderScenarios(): void {
       const reports = await reportsOf(served)
       expect(reports.flatMap(({ failures }) => Object.keys(failures))).toEqual([])
       expect(reports.flatMap(({ tokens }) => issuer.wrong(tokens, ['a']))).toEqual([])
-      const stallMs = Math.max(...reports.map((report) => report.stallMs))
-      console.log(
-        name,
-        Math.round(stallMs),
-        reports.map(({ longestMs }) => Math.round(longestMs)),
-      )
-      for (const { longestMs } of reports) expect(longestMs).toBeLessThan(LEASE_MS + 1000 + STEPS * stallMs)
+      const bound = LEASE_MS + 1000 + stallOf(reports)
+      for (const { longestMs } of reports) expect(longestMs).toBeLessThan(bound)
       expect(spareOf(issuer.requests, issuer.lifetimeMs).length).toBeLessThanOrEqual(mostSpare + missesOf(reports))
     }, 60_000)
   }

@@ -47,6 +47,14 @@ export function missesOf(reports: readonly Report[]): number {
   return reports.reduce((sum, { misses }) => sum + misses, 0)
 }
 
+/** A wait has some steps: a timer, the lock, the look into the store, the request. */
+const STEPS = 4
+
+/** How much longer calls may take on a machine that lets processes stand. */
+export function stallOf(reports: readonly Report[]): number {
+  return STEPS * Math.max(...reports.map(({ stallMs }) => stallMs))
+}
+
 /** For how long a holder that has gone is waited for. */
 export const LEASE_MS = 2000
 
