@@ -92,8 +92,8 @@ async function killWhoAsks(stage: Stage): Promise<void> {
     report.line(worker.name, 'asks for a token, and is killed before the answer', 'bad')
     request.release()
   }
-  // At the time of the request there was one more.
-  await inOneLifetime(stage, { requests: 2, act, purpose: 'for those who live, and the one who was killed' })
+  const purpose = `for ${fleet.workers.size - 1} workers and the one that was killed`
+  await inOneLifetime(stage, { requests: 2, act, purpose })
   await startLate(stage)
 }
 

@@ -86,7 +86,9 @@ async function setStage(
     mistakes++
     report.line(who, text, 'bad')
   }
-  fleet.events.on('lost', ({ name }) => mistake(name, 'ended by itself'))
+  fleet.events.on('lost', ({ name }) => {
+    if (!signal.aborted) mistake(name, 'ended by itself')
+  })
   report.line('Redis', redis.own === undefined ? 'the one that REDIS_URL names' : `at ${redis.url}`)
   report.line('authorization server', `at ${issuer}`)
   report.line('catalog API', `at ${api.url}`)

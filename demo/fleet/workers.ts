@@ -53,6 +53,9 @@ export function createFleet(settings: Omit<WorkerSettings, 'number'>, report: Re
     child.on('exit', (code, signal) => {
       workers.delete(worker)
       if (signal !== 'SIGKILL' && code !== 0) events.emit('lost', worker)
+      // For those who wait for its answer.
+      if (heard.listenerCount('error') > 0)
+        heard.emit('error', new Error(`expected ${worker.name} to answer, got an exit`))
     })
     await once(heard, 'started')
     send(child, { kind: 'settings', settings: { ...settings, number } })

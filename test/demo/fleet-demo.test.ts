@@ -49,7 +49,7 @@ describe.skipIf(isMissing)('the demo of a fleet', () => {
       /catalog API +has refused \d+, and got each of them once more with another token$/m,
       /authorization server +1 token request after 50 refusals$/m,
       /worker \d +asks for a token, and is killed before the answer$/m,
-      /authorization server +2 token requests for those who live, and the one who was killed$/m,
+      /authorization server +2 token requests for 3 workers and the one that was killed$/m,
       /worker 5 +starts, and finds the token in Redis$/m,
       /Redis +is killed$/m,
       /worker \d +the lock is not to be had: asks for itself$/m,
