@@ -2,6 +2,9 @@ import { assertion } from './assertion.ts'
 import { dpopFetch } from './dpop-fetch.ts'
 import { exitTime } from './exit-time.ts'
 import type { Benchmark } from './figures.ts'
+import { fleetCold } from './fleet-cold.ts'
+import { fleetHit } from './fleet-hit.ts'
+import { fleetWarm } from './fleet-warm.ts'
 import { herd } from './herd.ts'
 import { importTime } from './import-time.ts'
 import { memory } from './memory.ts'
@@ -19,6 +22,9 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['assertion', assertion],
   ['proof', proof],
   ['dpop-fetch', dpopFetch],
+  ['fleet-warm', fleetWarm],
+  ['fleet-cold', fleetCold],
+  ['fleet-hit', fleetHit],
   ['memory', memory],
   ['import', importTime],
   ['exit', exitTime],
