@@ -8,7 +8,9 @@ import { fleetWarm } from './fleet-warm.ts'
 import { herd } from './herd.ts'
 import { importTime } from './import-time.ts'
 import { memory } from './memory.ts'
+import { millionKeys } from './million-keys.ts'
 import { proof } from './proof.ts'
+import { redisDown } from './redis-down.ts'
 import { shortTokens } from './short-tokens.ts'
 import { warmGet } from './warm-get.ts'
 import { wrappedFetch } from './wrapped-fetch.ts'
@@ -25,7 +27,12 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['fleet-warm', fleetWarm],
   ['fleet-cold', fleetCold],
   ['fleet-hit', fleetHit],
+  ['redis-down', redisDown],
   ['memory', memory],
+  ['million-keys', millionKeys],
   ['import', importTime],
   ['exit', exitTime],
 ])
+
+/** Those that take minutes: measured when they are asked for by name. */
+export const longBenchmarks: ReadonlySet<string> = new Set(['million-keys'])
