@@ -1,7 +1,7 @@
 import { type ExecFileException, execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../demo/free-port.ts'
 import { root } from '../support/manifest.ts'
 import { hasRedis, startRedis } from '../support/redis.ts'
 
