@@ -43,7 +43,7 @@ export async function fleetHit(): Promise<readonly Figure[]> {
   return [
     {
       what: 'a token that is in Redis: commands',
-      ours: (commands / hits).toFixed(2),
+      ours: (commands / hits).toFixed(4),
       floor: '1',
       limit: '1',
       isWithin: commands === hits && requests === TOKENS,
