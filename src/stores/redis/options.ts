@@ -8,9 +8,3 @@ export const DEFAULT_PREFIX = 'evertoken:'
 export function assertPrefix(subject: string, prefix: unknown): void {
   if (typeof prefix !== 'string') throw optionInvalid(subject, `prefix to be a string, got ${describe(prefix)}`)
 }
-
-/** Refuses what is no length of time above zero. */
-export function assertPositive(subject: string, option: string, value: unknown): void {
-  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return
-  throw optionInvalid(subject, `${option} to be a number of milliseconds above 0, got ${describe(value)}`)
-}
