@@ -25,10 +25,10 @@ export async function acquire<T>(commands: TimelyCommands, waiting: Waiting<T>):
   const commandsPerPause = meanwhile === undefined ? commandsPerLook : 1 + commandsPerLook / 2
   const shortestMs = PAUSE_PER_COMMAND_MS * commandsPerPause
   for (let looks = 0; ; looks++) {
-    signal.throwIfAborted()
     const sentAt = clock.now()
     const found = looks === 0 ? undefined : await meanwhile?.()
     if (found !== undefined) return { found }
+    signal.throwIfAborted()
     // Of two looks one is enough for a lock whose holder has most likely brought the result when it is free.
     const taken = meanwhile === undefined || looks % 2 === 0 ? await take(commands, signal) : undefined
     if (taken !== undefined) return { takenAt: sentAt, isFirst: taken === 'first' && looks === 0 }
