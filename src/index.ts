@@ -5,9 +5,12 @@ export type {
   ClientDefinitions,
   ClientDPoPOption,
   LifetimeOptions,
+  MemoryLimit,
   OutgoingRequest,
   RequestCustomizer,
   RequestFor,
+  StoreEntry,
+  StoreKeyMaker,
   TokenManagerOptions,
 } from './client/index.ts'
 export type { DPoPKeyRing, NonceKey, NonceStore } from './dpop/index.ts'
@@ -63,6 +66,7 @@ export {
   chainSource,
   observedSource,
   type RenewalWindows,
+  type Serializer,
   staticSource,
 } from './source/index.ts'
 export {

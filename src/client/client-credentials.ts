@@ -1,7 +1,17 @@
 import type { ClientAuthentication, OAuthClient } from '../oauth/index.ts'
-import { grantSource, retryingSource, storedSource, type TokenBinding, timelySource } from '../source/index.ts'
-import type { TokenStore, WithLock } from '../store/index.ts'
-import type { TokenSource } from '../token/index.ts'
+import {
+  DELETED,
+  type EntryName,
+  type FlightOptions,
+  grantSource,
+  retryingSource,
+  type StoredEntries,
+  storedSource,
+  type TokenBinding,
+  timelySource,
+} from '../source/index.ts'
+import type { WithLock } from '../store/index.ts'
+import type { AccessToken, TokenSource } from '../token/index.ts'
 import { secureRandom } from '../util/index.ts'
 import type { ClientDPoP } from './client-dpop.ts'
 import type { EffectiveRequest } from './effective-request.ts'
@@ -14,12 +24,12 @@ export interface ClientCredentialsOptions {
   readonly deadlineMs: number
   /** Keys that the tokens are bound to, where they are bound to keys. */
   readonly dpop: ClientDPoP | undefined
-  readonly store: TokenStore | undefined
+  readonly entries: StoredEntries | undefined
   /** Held by one of the processes that share the store while it asks for a token. */
   readonly lock: WithLock | undefined
   readonly news: News | undefined
   /** Names a token in the store, by the key that it is bound to. */
-  readonly key: (jkt: string | undefined) => Promise<string>
+  readonly name: (jkt: string | undefined) => Promise<EntryName>
   /** Changes with every deletion. */
   readonly epoch: () => number
 }
@@ -35,18 +45,34 @@ export function clientCredentialsSource(request: EffectiveRequest, options: Clie
 /** Tokens that are bound to the client's key of the moment (RFC 9449 section 5): one key for all that one call does. */
 function keyedSource(request: EffectiveRequest, options: ClientCredentialsOptions, { keys }: ClientDPoP): TokenSource {
   return {
-    async getToken(ask) {
+    async getToken(given: FlightOptions = {}) {
       const key = await keys.current()
-      const token = await boundSource(request, options, key.jkt).getToken(ask)
+      const { doubted, ...ask } = given
+      // A token of the key before has an entry of its own.
+      const isOlder = doubted !== undefined && doubted.jkt !== key.jkt
+      const isKept =
+        isOlder && !(await wasDeleted(doubted, options, ask)) && options.oauth.clock.now() < doubted.expiresAt
+      if (isKept) return doubted
+      const token = await boundSource(request, options, key.jkt).getToken(isOlder ? ask : given)
       keys.obtained(key, token.expiresAt)
       return token
     },
   }
 }
 
+async function wasDeleted(
+  { jkt }: AccessToken,
+  { entries, name }: ClientCredentialsOptions,
+  { signal, onDeleted }: FlightOptions,
+): Promise<boolean> {
+  const wasDeleted = (await entries?.read(await name(jkt), signal)) === DELETED
+  if (wasDeleted) onDeleted?.()
+  return wasDeleted
+}
+
 function boundSource(
   { scope, resource, parameters, clientAssertion }: EffectiveRequest,
-  { oauth, authentication, store, lock, news, key, epoch }: ClientCredentialsOptions,
+  { oauth, authentication, entries, lock, news, name, epoch }: ClientCredentialsOptions,
   jkt: string | undefined,
 ): TokenSource {
   const { clock } = oauth
@@ -54,7 +80,7 @@ function boundSource(
   const grant = grantSource(oauth, asked, authentication)
   // An assertion that the caller brought along is good for one try: its `jti` may have been seen.
   const lasting = clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
-  if (store === undefined) return lasting
+  if (entries === undefined) return lasting
   const boundTo = (): TokenBinding => ({ jkt, certificateThumbprint: oauth.certificate?.thumbprint })
-  return storedSource(lasting, { store, clock, key: () => key(jkt), epoch, boundTo, lock, onReplaced: news?.tell })
+  return storedSource(lasting, { entries, clock, name: () => name(jkt), epoch, boundTo, lock, onReplaced: news?.tell })
 }

@@ -3,7 +3,16 @@ import type { RenewalWindows } from '../source/index.ts'
 import type { ClientDPoPOption } from './client-dpop.ts'
 
 /** When tokens are renewed, and how long they are taken to live where the server leaves that open. All in milliseconds. */
-export type LifetimeOptions = Partial<RenewalWindows & TokenLifetimeLimits>
+export type LifetimeOptions = Partial<RenewalWindows & TokenLifetimeLimits & MemoryLimit>
+
+/** How long a process goes by what it remembers. */
+export interface MemoryLimit {
+  /**
+   * How long a token is used from memory before the shared `store` is asked whether it still counts: whether another process has deleted or replaced it.
+   * Default 60 s. Without a store there is nobody to ask.
+   */
+  readonly memoryMs: number
+}
 
 /** One client at one authorization server. */
 export interface ClientDefinition {

@@ -24,7 +24,7 @@ const OPTIONS: readonly (keyof ClientDefinition)[] = [
   'lifetime',
   'acceptNarrowedScope',
 ]
-const LIFETIME_OPTIONS = ['renewBeforeMs', 'waitBeforeMs', 'assumedMs', 'maximumMs'] as const
+const LIFETIME_OPTIONS = ['renewBeforeMs', 'waitBeforeMs', 'assumedMs', 'maximumMs', 'memoryMs'] as const
 
 /** Where a client finds its server: a document to ask for, or what the configuration says. */
 export type ServerLocation =

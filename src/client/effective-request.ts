@@ -1,8 +1,9 @@
 import { assertClientAssertion, assertParameters, assertResource, assertScope } from '../oauth/index.ts'
 import type { ClientAssertion, TokenRequest } from '../token/index.ts'
-import { canonicalRecord, canonicalSet, canonicalText, describe, sha256 } from '../util/index.ts'
+import { canonicalRecord, canonicalSet, canonicalText, describe } from '../util/index.ts'
 import { assertOptions, optionInvalid } from './check.ts'
 import type { ClientDefinition } from './client-definition.ts'
+import type { StoreEntry } from './store-entries.ts'
 
 const OPTIONS: readonly (keyof TokenRequest)[] = [
   'scope',
@@ -65,11 +66,8 @@ export function shapeOf({ scope, resource, parameters, partition }: EffectiveReq
   return canonicalText([canonicalSet(scope?.split(' ') ?? []), canonicalSet(resource), sent, partition ?? null])
 }
 
-/** Names a token for everybody who shares a store, and tells nothing about it. */
-export function storeKey(definition: ClientDefinition, shape: string, jkt?: string): Promise<string> {
-  const { issuer = null, tokenEndpoint = null, clientId, acceptNarrowedScope = false, certificate } = definition
-  // A narrowed token that one manager accepts must not reach another that does not.
-  const bound = [certificate?.thumbprint ?? null, jkt ?? null]
-  const grant = [clientId, 'client_credentials', acceptNarrowedScope]
-  return sha256(canonicalText([1, issuer, tokenEndpoint, ...grant, shape, ...bound]))
+/** What a shape was made of. */
+export function partsOf(shape: string): Pick<StoreEntry, 'scope' | 'resource' | 'partition'> {
+  const [scope, resource, , partition] = JSON.parse(shape) as [string[], string[], unknown, string | null]
+  return { scope, resource, partition: partition ?? undefined }
 }

@@ -1,16 +1,25 @@
 import type { LRUCache } from 'lru-cache'
 import type { Prover } from '../dpop/index.ts'
 import { type ClientAuthentication, type OAuthClient, revokeToken } from '../oauth/index.ts'
-import { observedSource, type SlotEnvironment, SlotSource, TokenSlot } from '../source/index.ts'
-import type { TokenStore, WithLock } from '../store/index.ts'
+import {
+  type EntryName,
+  observedSource,
+  type SlotEnvironment,
+  SlotSource,
+  type StoredEntries,
+  TokenSlot,
+} from '../source/index.ts'
+import type { WithLock } from '../store/index.ts'
 import { type AccessToken, isSameToken, type TokenRequest, type TokenSource, TransportError } from '../token/index.ts'
 import { canonicalText, withDeadline } from '../util/index.ts'
 import { authenticationFor, type ClientAssertionService } from './assertion-service.ts'
 import { clientCredentialsSource } from './client-credentials.ts'
 import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
-import { type EffectiveRequest, effectiveRequest, shapeOf, storeKey } from './effective-request.ts'
+import { type EffectiveRequest, effectiveRequest, partsOf, shapeOf } from './effective-request.ts'
 import type { News } from './forget-together.ts'
+import { createRequestSources } from './request-sources.ts'
+import { entryName, identityOf, type StoreKeyMaker } from './store-entries.ts'
 import { deleteStored } from './stored-tokens.ts'
 
 /** What one client needs of its manager. */
@@ -20,7 +29,8 @@ export interface MachineClientOptions {
   readonly env: SlotEnvironment
   readonly service: ClientAssertionService | undefined
   readonly dpop: ClientDPoP | undefined
-  readonly store: TokenStore | undefined
+  readonly entries: StoredEntries | undefined
+  readonly storeKey: StoreKeyMaker | undefined
   readonly lock: WithLock | undefined
   readonly news: News | undefined
   readonly deadlineMs: number
@@ -42,13 +52,14 @@ export class MachineClient {
   #epoch = 0
   /** Of the certificate that the tokens in memory are bound to. */
   #boundTo: string | undefined
-  /** Sources of requests that carry more than their shape tells, by the request itself. */
-  readonly #sourcesByRequest = new WeakMap<TokenRequest, { readonly shape: string; readonly source: TokenSource }>()
+  readonly #sourceOf: ReturnType<typeof createRequestSources>
 
   constructor(options: MachineClientOptions) {
     this.#options = options
     this.#boundTo = options.definition.certificate?.thumbprint
     this.#prefix = canonicalText([options.oauth.clientName])
+    const create = (effective: EffectiveRequest): TokenSource => this.#requestSource(effective)
+    this.#sourceOf = createRequestSources({ sources: options.sources, prefix: this.#prefix, create })
     const own = this.#read()
     this.#ownShape = shapeOf(own)
     this.#ownSlot = new TokenSlot(options.env)
@@ -63,21 +74,7 @@ export class MachineClient {
   /** The same request always has the same source, while there is room for it. */
   source(request?: TokenRequest): TokenSource {
     if (request === undefined) return this.#ownSource
-    const effective = this.#read(request)
-    if (request.context === undefined && request.clientAssertion === undefined) {
-      const sources = this.#options.sources()
-      const key = this.#prefix + shapeOf(effective)
-      const source = sources.get(key) ?? this.#requestSource(effective)
-      sources.set(key, source)
-      return source
-    }
-    const shape = shapeOf(effective)
-    const known = this.#sourcesByRequest.get(request)
-    // A request object that was changed since is another request.
-    if (known?.shape === shape) return known.source
-    const source = this.#requestSource(effective)
-    this.#sourcesByRequest.set(request, { shape, source })
-    return source
+    return this.#sourceOf(request, this.#read(request))
   }
 
   /** As {@link source}, for one call: nothing but the token is kept. */
@@ -133,11 +130,11 @@ export class MachineClient {
   }
 
   async #forget(shape: string, onFound?: (token: AccessToken) => void): Promise<AccessToken | undefined> {
-    const { store, news, definition, dpop, oauth, deadlineMs } = this.#options
+    const { entries, news, dpop, oauth, deadlineMs } = this.#options
     const held = this.#drop(shape)
-    if (store === undefined) return held
-    const stored = { store, news, definition, dpop, clock: oauth.clock, deadlineMs }
-    await deleteStored(stored, { shape, held, onFound })
+    if (entries === undefined) return held
+    const name = (jkt: string | undefined): Promise<EntryName> => this.#name(shape, jkt)
+    await deleteStored({ entries, news, dpop, clock: oauth.clock, deadlineMs }, { name, held, onFound })
     // Somebody may have found the entry before it was gone.
     this.#drop(shape)
     return held
@@ -184,15 +181,32 @@ export class MachineClient {
   }
 
   #grant(request: EffectiveRequest, shape: string): TokenSource {
-    const { oauth, definition, dpop, store, lock, news, deadlineMs } = this.#options
+    const { oauth, dpop, entries, lock, news, deadlineMs } = this.#options
     const authentication = this.#authentication(request)
-    const key = async (jkt: string | undefined): Promise<string> => {
-      const name = await storeKey(definition, shape, jkt)
-      news?.remember(name, () => this.#drop(shape))
-      return name
+    const name = async (jkt: string | undefined): Promise<EntryName> => {
+      const entry = await this.#name(shape, jkt)
+      news?.remember(entry.identity, () => this.#drop(shape))
+      return entry
     }
     const epoch = (): number => this.#epoch
-    return clientCredentialsSource(request, { oauth, authentication, deadlineMs, dpop, store, lock, news, key, epoch })
+    return clientCredentialsSource(request, {
+      oauth,
+      authentication,
+      deadlineMs,
+      dpop,
+      entries,
+      lock,
+      news,
+      name,
+      epoch,
+    })
+  }
+
+  async #name(shape: string, jkt: string | undefined): Promise<EntryName> {
+    const { definition, storeKey, oauth } = this.#options
+    const { clientName, clientId } = oauth
+    const key = await identityOf(definition, shape, jkt)
+    return entryName(storeKey, { clientName, clientId, ...partsOf(shape), key })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {

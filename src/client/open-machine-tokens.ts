@@ -1,6 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { LIFETIME_LIMITS, type OAuthClient, watchCertificate } from '../oauth/index.ts'
-import { createSlotEnvironment, RENEWAL_WINDOWS, type SlotEnvironment, type TokenSlot } from '../source/index.ts'
+import {
+  createSlotEnvironment,
+  createStoredEntries,
+  RENEWAL_WINDOWS,
+  type SlotEnvironment,
+  type TokenSlot,
+} from '../source/index.ts'
 import { tolerantLock, tolerantStore } from '../store/index.ts'
 import { errorName, harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
@@ -15,6 +21,8 @@ import { type ClientDefinitions, checkManagerOptions, type TokenManagerOptions }
 
 const DEADLINE_MS = 10_000
 const MAX_ENTRIES = 10_000
+/** So long a token is used before the shared store is asked whether it still counts. */
+const MEMORY_MS = 60_000
 /** The share of the deadline in which a lock has to be had: longer than a lease, and enough is left to ask without it. */
 const PATIENCE = 0.7
 
@@ -55,16 +63,17 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
       limits: limitsFrom(lifetime),
       acceptsNarrowedScope: definition.acceptNarrowedScope ?? false,
     }
+    // A token of a key that nobody else has is of no use to anybody else.
+    const entries = dpop?.isOfProcess ? undefined : shared.entries
     const env = createSlotEnvironment({
       clock,
       runDetached,
       windows: windowsFrom(lifetime),
+      memoryMs: entries && (lifetime.memoryMs ?? MEMORY_MS),
       onRenewalFailed: (error) =>
         telemetry.note({ name: 'renewal_failed', client: clientName, error: errorName(error) }),
     })
-    // A token of a key that nobody else has is of no use to anybody else.
-    const store = dpop?.isOfProcess ? undefined : shared.store
-    return [clientName, { ...shared, store, definition, dpop, oauth, env }]
+    return [clientName, { ...shared, entries, definition, dpop, oauth, env }]
   })
   return {
     clients: new Map(entries.map(([name, client]) => [name, new MachineClient(client)])),
@@ -80,11 +89,12 @@ function sharedBy(
   options: TokenManagerOptions<ClientDefinitions>,
   environment: { readonly clock: Clock; readonly telemetry: Telemetry },
 ): Shared {
-  const { clientAssertion, store, lock, invalidations, telemetry } = options
+  const { clientAssertion, store, serializer, storeKey, lock, invalidations, telemetry } = options
   const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
   return {
     service: clientAssertion,
-    store: store && tolerantStore(store, environment),
+    entries: store && createStoredEntries({ ...environment, store: tolerantStore(store, environment), serializer }),
+    storeKey,
     news: invalidations && createNews(invalidations, { ...environment, maxEntries: max }),
     lock: lock && tolerantLock(lock, { ...environment, waitMs: deadlineMs * PATIENCE }),
     deadlineMs,

@@ -1,17 +1,13 @@
-import { parseStoredToken } from '../source/index.ts'
-import type { TokenStore } from '../store/index.ts'
+import { DELETED, type EntryName, type StoredEntries } from '../source/index.ts'
 import { type AccessToken, TransportError } from '../token/index.ts'
 import { type Clock, withDeadline } from '../util/index.ts'
-import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
-import { storeKey } from './effective-request.ts'
 import type { News } from './forget-together.ts'
 
 /** The tokens of one client in the shared store. */
 export interface StoredTokens {
-  readonly store: TokenStore
+  readonly entries: StoredEntries
   readonly news: News | undefined
-  readonly definition: ClientDefinition
   readonly dpop: ClientDPoP | undefined
   readonly clock: Clock
   /** How long the client's key may take to get. */
@@ -20,30 +16,36 @@ export interface StoredTokens {
 
 /** Which token is deleted. */
 export interface Deletion {
-  readonly shape: string
+  /** Names it, by the key that it is bound to. */
+  readonly name: (jkt: string | undefined) => Promise<EntryName>
   /** What the memory of this process had. */
   readonly held: AccessToken | undefined
   readonly onFound?: ((token: AccessToken) => void) | undefined
 }
 
+/** For so long, at the least, a mark tells the others that a token was deleted which they may have in memory. */
+const MARK_MS = 60 * 60 * 1000
+
 /**
- * Deletes a token from the store, whichever key it is bound to. `onFound` is told of what was there; without it nothing is read.
+ * Deletes a token from the store, whichever key it is bound to, and leaves a mark in its place until it would have expired. `onFound` is told of
+ * what was there.
  *
  * @throws TransportError with code `timeout`, or what the client's key function throws, where no key is known yet; what is known is deleted
  * before that.
  */
 export async function deleteStored(
-  { store, news, definition, dpop, clock, deadlineMs }: StoredTokens,
-  { shape, held, onFound }: Deletion,
+  { entries, news, dpop, clock, deadlineMs }: StoredTokens,
+  { name, held, onFound }: Deletion,
 ): Promise<void> {
   const done = new Set<string | undefined>()
   async function deleteOf(jkt: string | undefined): Promise<void> {
     if (done.has(jkt)) return
     done.add(jkt)
-    const name = await storeKey(definition, shape, jkt)
-    const token = onFound && parseStoredToken(await store.get(name), clock.now())
-    await store.delete(name)
-    news?.tell(name)
+    const entry = await name(jkt)
+    const found = await entries.read(entry)
+    const token = found === DELETED ? undefined : found
+    await entries.markDeleted(entry, Math.max(clock.now() + MARK_MS, held?.expiresAt ?? 0, token?.expiresAt ?? 0))
+    news?.tell(entry.identity)
     if (token !== undefined) onFound?.(token)
   }
 

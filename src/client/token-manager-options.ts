@@ -1,5 +1,6 @@
 import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
+import type { Serializer } from '../source/index.ts'
 import type { Invalidations, TokenStore, WithLock } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { TokenRequest } from '../token/index.ts'
@@ -8,6 +9,7 @@ import type { ClientAssertionService } from './assertion-service.ts'
 import { assertFunction, assertMs, assertOptions, optionInvalid } from './check.ts'
 import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
 import { checkLifetime } from './client-settings.ts'
+import type { StoreKeyMaker } from './store-entries.ts'
 
 /** The request to an API that a token is wanted for. */
 export interface OutgoingRequest {
@@ -36,6 +38,10 @@ export interface TokenManagerOptions<Clients extends ClientDefinitions> {
   readonly customizeRequest?: RequestCustomizer | undefined
   /** Tokens are shared through it, behind the memory of this process. Its failures count as "not there". */
   readonly store?: TokenStore | undefined
+  /** Turns what is kept in `store` into text and back. Default `JSON`. */
+  readonly serializer?: Serializer | undefined
+  /** Makes the keys of entries in `store`. Default: a hash of everything that shapes the token. */
+  readonly storeKey?: StoreKeyMaker | undefined
   /**
    * Held by one process while it asks for a token that all who share `store` use. Where it is not to be had the token is asked for without it.
    * Default: none, each process asks for itself.
@@ -70,6 +76,8 @@ const OPTIONS = [
   'clientAssertion',
   'customizeRequest',
   'store',
+  'serializer',
+  'storeKey',
   'lock',
   'invalidations',
   'nonceStore',
@@ -100,7 +108,9 @@ export function checkManagerOptions(options: TokenManagerOptions<ClientDefinitio
   assertMethods('store', given.store, ['get', 'set', 'delete'])
   assertFunction(SUBJECT, 'lock', given.lock)
   assertMethods('invalidations', given.invalidations, ['publish', 'subscribe'])
-  for (const option of ['lock', 'invalidations'] as const) {
+  assertMethods('serializer', given.serializer, ['stringify', 'parse'])
+  assertFunction(SUBJECT, 'storeKey', given.storeKey)
+  for (const option of ['serializer', 'storeKey', 'lock', 'invalidations'] as const) {
     if (given[option] !== undefined && given.store === undefined) {
       throw optionInvalid(SUBJECT, `a store beside ${option}, got none`)
     }

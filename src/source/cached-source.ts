@@ -1,7 +1,7 @@
-import type { AccessToken, GetTokenOptions, TokenSource } from '../token/index.ts'
+import type { AccessToken, TokenSource } from '../token/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { RENEWAL_WINDOWS, type RenewalWindows } from './renewal-windows.ts'
-import { createSlotEnvironment } from './slot-environment.ts'
+import { createSlotEnvironment, type SlotOptions } from './slot-environment.ts'
 import { TokenSlot } from './token-slot.ts'
 
 /** How a {@link cachedSource} renews. */
@@ -19,7 +19,7 @@ export class SlotSource implements TokenSource {
     this.#inner = inner
   }
 
-  getToken(options?: GetTokenOptions): Promise<AccessToken> {
+  getToken(options?: SlotOptions): Promise<AccessToken> {
     if (options !== undefined) return this.#slot.get(this.#inner, options)
     return this.#slot.fresh() ?? this.#slot.get(this.#inner)
   }

@@ -1,4 +1,5 @@
-import { ConfigurationError } from '../token/index.ts'
+import type { Outcome } from '../telemetry/index.ts'
+import { ConfigurationError, type GetTokenOptions } from '../token/index.ts'
 import {
   type Clock,
   createDetachedRunner,
@@ -16,11 +17,19 @@ export interface SlotEnvironment {
   readonly random: Random
   readonly runDetached: RunDetached
   readonly windows: RenewalWindows
+  /** How long a token is used before the source is asked whether it still counts; `undefined` where there is nobody to ask. */
+  readonly memoryMs: number | undefined
   /** Requests that are under way, so that their owner can end them. */
   readonly flights: Set<Flight>
   /** Told of a renewal that failed behind the callers. */
   readonly onRenewalFailed: (error: unknown) => void
   isClosed: boolean
+}
+
+/** What a slot is told beside what every source is told. */
+export interface SlotOptions extends GetTokenOptions {
+  /** Told where the token came from. */
+  readonly outcome?: Outcome | undefined
 }
 
 /** Makes what the slots of one owner share. */
@@ -29,9 +38,10 @@ export function createSlotEnvironment({
   random = secureRandom,
   runDetached = createDetachedRunner(),
   windows = RENEWAL_WINDOWS,
+  memoryMs,
   onRenewalFailed = () => {},
 }: Partial<Omit<SlotEnvironment, 'flights' | 'isClosed'>> = {}): SlotEnvironment {
-  return { clock, random, runDetached, windows, onRenewalFailed, flights: new Set(), isClosed: false }
+  return { clock, random, runDetached, windows, memoryMs, onRenewalFailed, flights: new Set(), isClosed: false }
 }
 
 /** What callers get who come after `close()`. */

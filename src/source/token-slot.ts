@@ -1,38 +1,24 @@
-import {
-  type AccessToken,
-  copyError,
-  type GetTokenOptions,
-  isEvertokenError,
-  isSameToken,
-  type TokenSource,
-} from '../token/index.ts'
+import { type AccessToken, copyError, isEvertokenError, isSameToken, type TokenSource } from '../token/index.ts'
 import { delay } from '../util/index.ts'
-import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
-import { ended, type Flight, join, launch } from './flight.ts'
-import { hardEdge, softEdge } from './renewal-windows.ts'
-import { closedError, type SlotEnvironment } from './slot-environment.ts'
-
-/** What a slot knows beyond its token; there only while something is going on, since there can be many slots. */
-interface Trouble {
-  flight: Flight | undefined
-  failure: FailureMemory | undefined
-  rejection: RejectionMemory | undefined
-  /** Until when callers wait their turn, because the last token could not be kept. */
-  pauseUntil: number
-}
+import { ended, type Flight, join, launch, type Passenger } from './flight.ts'
+import { type CheckEdges, checkEdges, hardEdge, softEdge } from './renewal-windows.ts'
+import { closedError, type SlotEnvironment, type SlotOptions } from './slot-environment.ts'
+import { Trouble } from './trouble.ts'
 
 /** So often, at the most, a server is asked that gives tokens with no lifetime. */
 const UNKEPT_PAUSE_MS = 100
 
-const NO_OPTIONS: GetTokenOptions = {}
+const NO_OPTIONS: SlotOptions = {}
 
 /** Where one token rests: handed out, renewed behind its callers, waited for, tried again. */
 export class TokenSlot {
   readonly #env: SlotEnvironment
   #token: AccessToken | undefined
   #promise: Promise<AccessToken> | undefined
-  /** From here on the token is renewed; 0 while there is none, or none that anybody trusts. */
-  #softAt = 0
+  /** Until then nothing is to be done; 0 while there is no token, or none that anybody trusts. */
+  #dueAt = 0
+  /** There only while what is due next is a check. */
+  #check: CheckEdges | undefined
   #trouble: Trouble | undefined
 
   constructor(env: SlotEnvironment) {
@@ -41,16 +27,16 @@ export class TokenSlot {
 
   /** The token, while it needs nothing: one reading of the clock and nothing else. */
   fresh(): Promise<AccessToken> | undefined {
-    return this.#softAt !== 0 && this.#env.clock.now() < this.#softAt ? this.#promise : undefined
+    return this.#dueAt !== 0 && this.#env.clock.now() < this.#dueAt ? this.#promise : undefined
   }
 
   /**
    * A usable token, from here or from `inner`. Callers that bring their own `proof` share tokens and requests with everybody,
    * but not the failure of a request that was proved by something else.
    */
-  get(inner: TokenSource, options: GetTokenOptions = NO_OPTIONS, proof?: object): Promise<AccessToken> {
-    const { signal, rejected, forceRenewal } = options
-    const ask = { signal, rejected, proof }
+  get(inner: TokenSource, options: SlotOptions = NO_OPTIONS, proof?: object): Promise<AccessToken> {
+    const { signal, rejected, forceRenewal, outcome } = options
+    const ask = { signal, rejected, proof, outcome }
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#env.isClosed) return Promise.reject(closedError())
     if (forceRenewal) return this.#force(inner, ask)
@@ -60,21 +46,26 @@ export class TokenSlot {
 
     const now = this.#env.clock.now()
     if (now >= held.expiresAt) return this.#await(inner, ask)
-    if (rejected !== undefined && isSameToken(held, rejected)) {
-      // Whoever comes second joins, and a renewal that is due anyway is no refusal: nothing is counted twice.
-      const isDue = this.#trouble?.flight !== undefined || (this.#softAt !== 0 && now >= this.#softAt)
-      return isDue || this.#admitRejection(now) ? this.#await(inner, ask) : promise
-    }
-    if (now < this.#softAt) return promise
+    const isRefused = rejected !== undefined && isSameToken(held, rejected)
+    if (isRefused && this.#admitsRefusal(now)) return this.#await(inner, ask)
+    const isFresh = now < this.#dueAt
+    if (outcome !== undefined) outcome.cache = isFresh ? 'l1' : 'stale'
+    if (isFresh || isRefused) return promise
+    if (now < this.#softAt) return this.#verify(inner, { ...ask, held: promise, now })
     return this.#renew(inner, { ...ask, held: promise, mustWait: this.#mustWait(held, now), now })
   }
 
   /** Forgets the token. A request under way still answers its callers, but its token is not kept. */
   forget(): void {
+    this.#drop()
+    this.#trouble = undefined
+  }
+
+  #drop(): void {
     this.#token = undefined
     this.#promise = undefined
-    this.#softAt = 0
-    this.#trouble = undefined
+    this.#dueAt = 0
+    this.#check = undefined
   }
 
   /** The token that is held now, usable or not. */
@@ -82,18 +73,32 @@ export class TokenSlot {
     return this.#token
   }
 
+  /** From here on the token is renewed; 0 while there is none, or none that anybody trusts. */
+  get #softAt(): number {
+    return this.#check?.softAt ?? this.#dueAt
+  }
+
+  /** The token is good as far as this process knows: ask the others behind the caller, or, after too long a time, before. */
+  #verify(inner: TokenSource, { held, now, ...ask }: Ask & Held): Promise<AccessToken> {
+    const flight = this.#trouble?.flight ?? this.#start(inner, ask, { isCheck: true })
+    return now < (this.#check?.mustAt ?? 0) ? held : this.#joinOrKeep(flight, ask)
+  }
+
   /** The token is still good: renew it behind the caller, or let the caller wait for that and fall back on it. */
   #renew(
     inner: TokenSource,
-    { held, mustWait, now, ...ask }: Ask & { held: Promise<AccessToken>; mustWait: boolean; now: number },
+    { held, mustWait, now, ...ask }: Ask & Held & { mustWait: boolean },
   ): Promise<AccessToken> {
-    const { signal, proof } = ask
     const isFailing = this.#trouble?.failure !== undefined
-    if (this.#trouble?.flight === undefined && !this.#isPausing(now, proof)) this.#start(inner, ask)
+    const isTooEarly = this.#trouble?.isTooEarly({ now, proof: ask.proof, held: this.#token })
+    if (this.#trouble?.flight === undefined && !isTooEarly) this.#start(inner, ask)
     const flight = this.#trouble?.flight
-    if (flight === undefined || !mustWait || isFailing) return held
-    return join(flight, signal).catch((error) => {
-      if (signal?.aborted) throw signal.reason
+    return flight === undefined || !mustWait || isFailing ? held : this.#joinOrKeep(flight, ask)
+  }
+
+  #joinOrKeep(flight: Flight, ask: Ask): Promise<AccessToken> {
+    return join(flight, ask).catch((error) => {
+      if (ask.signal?.aborted) throw ask.signal.reason
       if (this.#token !== undefined && this.#env.clock.now() < this.#token.expiresAt) return this.#token
       throw copyError(error)
     })
@@ -102,28 +107,33 @@ export class TokenSlot {
   /** There is no token to give: join the request under way, or start one. */
   #await(inner: TokenSource, ask: Ask): Promise<AccessToken> {
     const flight = this.#trouble?.flight
-    if (flight === undefined || ask.signal !== undefined || flight.proof !== ask.proof)
+    if (flight === undefined || ask.signal !== undefined || ask.rejected !== undefined || flight.proof !== ask.proof)
       return this.#awaitTurn(inner, ask)
     // Most of a herd comes by here, so there is one promise for each and nothing else.
-    return join(flight, undefined).catch(rethrowCopy)
+    return join(flight, ask).catch(rethrowCopy)
   }
 
   async #awaitTurn(inner: TokenSource, ask: Ask): Promise<AccessToken> {
     const { signal, proof } = ask
+    let own: Flight | undefined
     for (;;) {
       const trouble = this.#trouble
       let flight = trouble?.flight
       if (flight === undefined) {
         const now = this.#env.clock.now()
-        if (trouble?.failure !== undefined && this.#isPausing(now, proof)) throw copyError(trouble.failure.error)
+        const isTooEarly = trouble?.isTooEarly({ now, proof, held: this.#token })
+        if (trouble?.failure !== undefined && isTooEarly) throw copyError(trouble.failure.error)
         if (trouble !== undefined && now < trouble.pauseUntil) {
           await delay(this.#env.clock, trouble.pauseUntil - now, signal)
           continue
         }
         flight = this.#start(inner, ask)
+        own = flight
       }
       try {
-        return await join(flight, signal)
+        const token = await join(flight, ask)
+        // Started by somebody who did not know that this token is refused: then another one is asked for, by name.
+        if (ask.rejected === undefined || flight === own || !isSameToken(token, ask.rejected)) return token
       } catch (error) {
         if (signal?.aborted) throw signal.reason
         // An outage is everybody's; somebody else's assertion that failed is not: ours has not been tried yet.
@@ -142,44 +152,51 @@ export class TokenSlot {
         await ended(flight, ask.signal)
         continue
       }
-      const chosen = flight ?? this.#start(inner, { ...ask, forceRenewal: true })
-      return join(chosen, ask.signal).catch(rethrowCopy)
+      const chosen = flight ?? this.#start(inner, ask, { isForced: true })
+      return join(chosen, ask).catch(rethrowCopy)
     }
   }
 
   #mustWait({ expiresAt }: AccessToken, now: number): boolean {
-    return this.#softAt === 0 || now >= hardEdge({ softAt: this.#softAt, expiresAt }, this.#env.windows)
+    return this.#dueAt === 0 || now >= hardEdge({ softAt: this.#softAt, expiresAt }, this.#env.windows)
   }
 
-  #admitRejection(now: number): boolean {
-    const admitted = admitRejection(this.#trouble?.rejection, now)
-    if (admitted === undefined) return false
-    this.#troubled().rejection = admitted
+  /** Whether whoever was refused with the token that is held is to have another one. */
+  #admitsRefusal(now: number): boolean {
+    const flight = this.#trouble?.flight
+    // Whoever comes second joins, and a renewal that is due anyway is no refusal: nothing is counted twice.
+    if (flight?.isCheck === false || (this.#dueAt !== 0 && now >= this.#softAt)) return true
+    const trouble = this.#troubled()
+    if (!trouble.admits(now)) return false
+    // A check that is under way would bring back the very token that was refused.
+    trouble.flight = undefined
     // Others wait for the new token from now on, and get this one only if there is no other.
-    this.#softAt = 0
+    this.#dueAt = 0
+    this.#check = undefined
     return true
   }
 
-  /** Whether it is too early to ask again. What a server wishes binds everybody; the rest only whose request failed. */
-  #isPausing(now: number, proof: object | undefined): boolean {
-    const failure = this.#trouble?.failure
-    if (failure === undefined) return false
-    if (proof !== undefined && retryAtOf(failure.error) === undefined) return false
-    return now < nextAttemptAt(failure, this.#token !== undefined && now < this.#token.expiresAt)
-  }
-
-  #start(inner: TokenSource, { proof, rejected, forceRenewal = false }: Ask & { forceRenewal?: boolean }): Flight {
+  #start(
+    inner: TokenSource,
+    { proof, rejected }: Ask,
+    kind: Partial<Pick<Flight, 'isForced' | 'isCheck'>> = {},
+  ): Flight {
     const { runDetached, flights, isClosed } = this.#env
     if (isClosed) throw closedError()
     const flight = launch(runDetached, {
       inner,
       proof,
-      isForced: forceRenewal,
+      isForced: false,
+      isCheck: false,
+      ...kind,
       // What is held is named, so that a cache behind this one looks for another.
-      rejected: this.#token ?? rejected,
+      known: this.#token ?? rejected,
       isRefused: rejected !== undefined,
       land: (landed, token) => this.#land(landed, token),
       crash: (crashed, error) => this.#crash(crashed, error),
+      onDeleted: (told) => {
+        if (this.#trouble?.flight === told) this.#drop()
+      },
     })
     this.#troubled().flight = flight
     flights.add(flight)
@@ -194,44 +211,56 @@ export class TokenSlot {
     const { clock, windows, random, isClosed } = this.#env
     const now = clock.now()
     const isKept = token.expiresAt > now && !isClosed
+    this.#trouble = trouble.remains
     if (isKept) {
+      // A token that was there before is renewed when it would have been.
+      const softAt =
+        token === this.#token ? this.#softAt : softEdge({ now, expiresAt: token.expiresAt }, windows, random)
       this.#token = token
       this.#promise = flight.promise
-      this.#softAt = softEdge({ now, expiresAt: token.expiresAt }, windows, random)
-    }
-    const pauseUntil = isKept ? 0 : now + UNKEPT_PAUSE_MS
-    const { rejection } = trouble
-    this.#trouble =
-      rejection === undefined && isKept ? undefined : { flight: undefined, failure: undefined, rejection, pauseUntil }
+      this.#setEdges(softAt, now)
+    } else this.#troubled().pauseUntil = now + UNKEPT_PAUSE_MS
+  }
+
+  #setEdges(softAt: number, now: number): void {
+    const { memoryMs, random } = this.#env
+    const check = memoryMs === undefined ? undefined : checkEdges({ now, softAt }, memoryMs, random)
+    this.#check = check
+    this.#dueAt = check?.checkAt ?? softAt
   }
 
   #crash(flight: Flight, error: unknown): void {
     const { flights, clock, random, onRenewalFailed } = this.#env
     flights.delete(flight)
-    const isHeld = this.#token !== undefined && clock.now() < this.#token.expiresAt
+    const now = clock.now()
+    const isHeld = this.#token !== undefined && now < this.#token.expiresAt
     const trouble = this.#trouble
     if (trouble?.flight === flight) {
       trouble.flight = undefined
-      // An assertion that one caller brought along says nothing about those of others, an outage does.
-      const isPersonal = flight.proof !== undefined && isEvertokenError(error) && !error.retryable
-      const count = (trouble.failure?.count ?? 0) + 1
-      if (!isPersonal) trouble.failure = { error, count, at: clock.now(), jitter: random() }
+      // A check that came to nothing is no renewal that failed: it is made again when the next one would be.
+      if (flight.isCheck && isHeld) this.#setEdges(this.#softAt, now)
+      else trouble.failed(flight, error, { now, jitter: random() })
     }
     // Last: whoever is told must not be able to leave the slot half-way.
     if (isHeld) onRenewalFailed(error)
   }
 
   #troubled(): Trouble {
-    this.#trouble ??= { flight: undefined, failure: undefined, rejection: undefined, pauseUntil: 0 }
+    this.#trouble ??= new Trouble()
     return this.#trouble
   }
 }
 
 /** How one caller waits, and what proves the client if the caller brought that along. */
-interface Ask {
-  readonly signal: AbortSignal | undefined
+interface Ask extends Passenger {
   readonly rejected: AccessToken | undefined
   readonly proof: object | undefined
+}
+
+/** What one caller has in any case. */
+interface Held {
+  readonly held: Promise<AccessToken>
+  readonly now: number
 }
 
 function rethrowCopy(error: unknown): never {

@@ -1,3 +1,11 @@
+export {
+  type AdaptedStoreOptions,
+  type AdaptedStoreSettings,
+  adaptedStore,
+  assertPrefix,
+  DEFAULT_PREFIX,
+  type PlainStoreSettings,
+} from './adapted-store.ts'
 export { type EncryptedStoreOptions, encryptedStore } from './encrypted-store.ts'
 export type { AesKey, EncryptionKey, EncryptionKeys } from './encryption-keys.ts'
 export type { Invalidations } from './invalidations.ts'

@@ -1,7 +1,10 @@
 import { assertMethods } from '../token/index.ts'
 import type { Awaitable } from '../util/index.ts'
 
-/** The port for every shared cache. Values are opaque strings, so that prefix, encryption and tolerance are wrappers. */
+/**
+ * The port for every shared cache. Values are opaque strings, so that prefix, encryption and tolerance are wrappers. What one process writes under one key
+ * takes effect in the order of the calls: over a pool of connections that has to be seen to.
+ */
 export interface TokenStore {
   /** The value that was set under the key, or `undefined` when there is none or it has expired. */
   get(key: string, options?: { readonly signal?: AbortSignal | undefined }): Awaitable<string | undefined>

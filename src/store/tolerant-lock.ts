@@ -1,4 +1,4 @@
-import { errorName, type Telemetry } from '../telemetry/index.ts'
+import { errorName, observe, type Telemetry } from '../telemetry/index.ts'
 import { StoreError } from '../token/index.ts'
 import { type Clock, waitFor } from '../util/index.ts'
 import type { Turn, WithLock } from './with-lock.ts'
@@ -29,6 +29,7 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
     const late = (): StoreError =>
       new StoreError(`expected the lock within ${waitMs} ms, got no turn`, { code: 'lock_timeout' })
     const cancel = clock.setTimer(() => patience.abort(late()), waitMs)
+    const watch = watchWait(telemetry)
     const waiting = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
     let outcome: ReturnType<typeof task> | undefined
     const inTurn = (turn?: Turn): ReturnType<typeof task> => {
@@ -36,6 +37,7 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
       if (waiting.aborted) throw waiting.reason
       cancel()
       turned(false)
+      watch.end()
       outcome = task(turn)
       return outcome
     }
@@ -44,6 +46,7 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
       turned(false)
       return result
     } catch (error) {
+      watch.end(error)
       if (signal?.aborted) throw error
       // What came of the task counts, whatever the lock says after it.
       if (outcome !== undefined) return await outcome
@@ -51,6 +54,19 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs }: Toler
       return await task()
     } finally {
       cancel()
+      watch.end()
     }
   }
+}
+
+/** One waiting as an operation, `lock.wait`: it ends with the turn, or with what made that needless. */
+function watchWait(telemetry: Telemetry): { end(error?: unknown): void } {
+  let end = (_error?: unknown): void => {}
+  const waited = new Promise<void>((resolve, reject) => {
+    end = (error) => (error === undefined ? resolve() : reject(error))
+  })
+  // Nobody else listens: whoever waits hears of the error by itself.
+  waited.catch(() => {})
+  observe(telemetry, { name: 'lock.wait', lock: 'tokens' }, () => waited).catch(() => {})
+  return { end }
 }

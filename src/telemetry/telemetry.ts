@@ -3,6 +3,7 @@ export type Operation =
   | { readonly name: 'token.get'; readonly client: string }
   | { readonly name: 'token.request'; readonly client: string; readonly grantType: string }
   | { readonly name: 'store.get' | 'store.set' | 'store.delete'; readonly store: StoreName }
+  | { readonly name: 'lock.wait'; readonly lock: StoreName }
   | { readonly name: 'resource.retry'; readonly reason: 'invalid_token' | 'use_dpop_nonce' | 'invalid_dpop_proof' }
 
 /** What a store is used for. */
@@ -27,6 +28,10 @@ export type EntryFault =
 export interface Outcome {
   /** `code` of the error that ended the operation. */
   error?: string
+  /**
+   * Where the token of a `token.get` came from: memory (`l1`), memory although a renewal is due (`stale`), the shared store (`l2`), or the server (`miss`).
+   */
+  cache?: 'l1' | 'l2' | 'miss' | 'stale'
 }
 
 /** Something that happened and made no caller fail, but that an operator wants to know. */
@@ -106,10 +111,14 @@ export function errorName(error: unknown): string {
 }
 
 /** Runs the work, and notes in the outcome which error ended it. */
-export function observe<T>(telemetry: Telemetry, operation: Operation, work: () => Promise<T>): Promise<T> {
+export function observe<T>(
+  telemetry: Telemetry,
+  operation: Operation,
+  work: (outcome: Outcome) => Promise<T>,
+): Promise<T> {
   return telemetry.run(operation, async (outcome) => {
     try {
-      return await work()
+      return await work(outcome)
     } catch (error) {
       outcome.error = errorName(error)
       throw error

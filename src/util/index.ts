@@ -1,5 +1,6 @@
 export { type Deadline, delay, waitFor, withDeadline } from './abort.ts'
 export { base64, base64url, fromBase64url } from './base64url.ts'
+export { byteLength } from './byte-length.ts'
 export { type Canonical, canonicalRecord, canonicalSet, canonicalText } from './canonical-text.ts'
 export { readCapped } from './capped-body.ts'
 export { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'

@@ -134,7 +134,7 @@ describe('D8 delete after a rotation', () => {
   for (const { name, between, entries } of moments) {
     for (const request of [undefined, {}]) {
       const way = request === undefined ? 'of a client' : 'of a request'
-      test(`D8 M4 delete ${way}, ${name}, leaves nothing in the store`, async ({ manage, server, clock }) => {
+      test(`D8 M4 delete ${way}, ${name}, leaves no token in the store`, async ({ manage, server, clock }) => {
         server.answer = bound
         const store = seenStore()
         const ring = dpopKeyRing(k1.jwk, { clock })
@@ -144,7 +144,7 @@ describe('D8 delete after a rotation', () => {
         await between(tokens)
         expect(store.entries.size).toBe(entries)
         await tokens.delete('api', request)
-        expect(store.entries.size).toBe(0)
+        expect([...store.entries.values()].join()).not.toMatch(/token-\d/)
         const { jkt, accessToken } = await tokens.getToken('api')
         expect([jkt, accessToken]).toEqual([await ring.thumbprint(), `token-${entries + 1}`])
       })

@@ -3,7 +3,8 @@ import { clientSecretPost, createTokenManager, type Telemetry, type TelemetryEve
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, vi } from 'vitest'
 // Ends in .js because the compiler rewrites no .ts path into another project.
-import { effectiveRequest, shapeOf, storeKey } from '../../src/client/effective-request.js'
+import { effectiveRequest, shapeOf } from '../../src/client/effective-request.js'
+import { identityOf } from '../../src/client/store-entries.js'
 import { canonicalText } from '../../src/util/canonical-text.js'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { errorJson, tokenJson } from '../support/hostile-server.ts'
@@ -207,7 +208,7 @@ describe('A1.03 keys', () => {
       { ...definition, acceptNarrowedScope: true },
     ]
     const keys = await Promise.all(
-      definitions.flatMap((each) => [key({}), key({ scope: 'a' })].map((shape) => storeKey(each, shape))),
+      definitions.flatMap((each) => [key({}), key({ scope: 'a' })].map((shape) => identityOf(each, shape))),
     )
     expect(new Set(keys).size).toBe(keys.length)
     expect(keys.join(' ')).not.toMatch(/machine|example/)

@@ -445,8 +445,9 @@ describe('F4 errors and retries', () => {
     const tokens = manage({}, { store: broken })
     expect((await tokens.getToken('api')).accessToken).toBe('token-1')
     await tokens.delete('api')
-    expect(recorder.failures).toEqual(['store.get Error', 'store.set Error', 'store.delete Error'])
-    expect(recorder.events).toEqual([])
+    const ofCall = ['store.get Error', 'store.set Error']
+    expect(recorder.failures).toEqual([...ofCall, 'store.get Error', 'store.delete Error', 'store.set Error'])
+    expect(recorder.events).toEqual([{ name: 'store_down', store: 'tokens', access: 'write', error: 'Error' }])
   })
 
   test('F4.10 100,000 calls during an outage leave nothing behind', async ({ manage, server, clock }) => {

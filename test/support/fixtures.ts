@@ -2,6 +2,7 @@ import {
   type ClientDefinition,
   clientSecretBasic,
   createTokenManager,
+  type Operation,
   type Outcome,
   type Telemetry,
   type TelemetryEvent,
@@ -21,20 +22,23 @@ export interface Recorder extends Telemetry {
   readonly operations: string[]
   /** Operations that failed, with their errors, in the order in which they began. */
   readonly failures: readonly string[]
+  /** What became of each operation, in the order in which they began. */
+  readonly outcomes: readonly (Outcome & { readonly operation: Operation })[]
 }
 
 export function createRecorder(): Recorder {
   const events: TelemetryEvent[] = []
   const operations: string[] = []
-  const outcomes: Outcome[] = []
+  const outcomes: (Outcome & { readonly operation: Operation })[] = []
   return {
     events,
     operations,
+    outcomes,
     get failures() {
-      return outcomes.flatMap(({ error }, at) => (error === undefined ? [] : [`${operations[at]} ${error}`]))
+      return outcomes.flatMap(({ error, operation }) => (error === undefined ? [] : [`${operation.name} ${error}`]))
     },
     run(operation, work) {
-      const outcome: Outcome = {}
+      const outcome: Outcome & { readonly operation: Operation } = { operation }
       operations.push(operation.name)
       outcomes.push(outcome)
       return work(outcome)

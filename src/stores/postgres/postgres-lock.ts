@@ -1,6 +1,13 @@
-import { LEASE_OPTIONS, type LeaseOptions, leasedLock, leaseFrom, type WithLock } from '../../store/index.ts'
-import { assertOptions, optionInvalid } from '../../token/index.ts'
-import { describe } from '../../util/index.ts'
+import {
+  assertPrefix,
+  DEFAULT_PREFIX,
+  LEASE_OPTIONS,
+  type LeaseOptions,
+  leasedLock,
+  leaseFrom,
+  type WithLock,
+} from '../../store/index.ts'
+import { assertOptions } from '../../token/index.ts'
 import { advisoryLock, lockKey } from './advisory-lock.ts'
 import { connectionsOf, type PostgresPool } from './postgres-pool.ts'
 
@@ -25,8 +32,8 @@ export interface PostgresLockOptions extends LeaseOptions {
 export function postgresLock(pool: PostgresPool, options: PostgresLockOptions = {}): WithLock {
   const given: unknown = options
   assertOptions('postgresLock', given, ['prefix', ...LEASE_OPTIONS])
-  const { prefix = 'evertoken:' } = options
-  if (typeof prefix !== 'string') throw optionInvalid('postgresLock', `prefix to be a string, got ${describe(prefix)}`)
+  const { prefix = DEFAULT_PREFIX } = options
+  assertPrefix('postgresLock', prefix)
   const lease = leaseFrom('postgresLock', options, { deadlineMs: 500 })
   const connections = connectionsOf(pool, 'postgresLock')
   return leasedLock({

@@ -1,19 +1,14 @@
-import type { TokenStore } from '../../store/index.ts'
-import type { Telemetry } from '../../telemetry/index.ts'
-import { type Clock, waitFor } from '../../util/index.ts'
+import type { PlainStoreSettings, TokenStore } from '../../store/index.ts'
+import { byteLength, waitFor } from '../../util/index.ts'
 import { isFailure, type SendCommand } from './redis-client.ts'
 
 /** What a {@link plainStore} is made of. */
-export interface PlainStoreOptions {
+export interface PlainStoreOptions extends PlainStoreSettings {
   readonly send: SendCommand
-  readonly maxValueBytes: number
-  readonly telemetry: Telemetry
-  readonly clock: Clock
 }
 
 /** Stands before every value: in Redis, what is not there and an empty text read the same. */
 const MARK = '='
-const encoder = new TextEncoder()
 
 /** Values as they are, under keys as they are. */
 export function plainStore({ send, maxValueBytes, telemetry, clock }: PlainStoreOptions): TokenStore {
@@ -28,7 +23,7 @@ export function plainStore({ send, maxValueBytes, telemetry, clock }: PlainStore
     const found = await send(['GETRANGE', key, '0', String(maxBytes)], key).catch(unlessOfAnotherType)
     if (found === '') return undefined
     if (typeof found !== 'string' || !found.startsWith(MARK)) return remove(key, 'malformed')
-    if (bytesOf(found) > maxBytes) return remove(key, 'too_long')
+    if (byteLength(found) > maxBytes) return remove(key, 'too_long')
     return found.slice(MARK.length)
   }
 
@@ -36,7 +31,7 @@ export function plainStore({ send, maxValueBytes, telemetry, clock }: PlainStore
     get: (key, { signal } = {}) => waitFor(read(key), signal),
     async set(key, value, expiresAt) {
       // An older value must not stay where the newer one has no room, or no life.
-      if (bytesOf(value) > maxValueBytes) return remove(key, 'too_long')
+      if (byteLength(value) > maxValueBytes) return remove(key, 'too_long')
       const lifetimeMs = Math.ceil(expiresAt - clock.now())
       if (lifetimeMs <= 0) return remove(key)
       await send(['SET', key, MARK + value, ...expiry(lifetimeMs)], key)
@@ -48,10 +43,6 @@ export function plainStore({ send, maxValueBytes, telemetry, clock }: PlainStore
 /** A length of time, never an instant: that would be one of the server's clock. */
 function expiry(ms: number): string[] {
   return Number.isSafeInteger(ms) ? ['PX', String(ms)] : []
-}
-
-function bytesOf(text: string): number {
-  return encoder.encode(text).length
 }
 
 /** A list, a hash or the like under our name is nothing that could be read. */

@@ -1,7 +1,6 @@
-import type { Invalidations } from '../../store/index.ts'
+import { assertPrefix, DEFAULT_PREFIX, type Invalidations } from '../../store/index.ts'
 import { assertMethods, assertOptions, optionInvalid } from '../../token/index.ts'
 import { type Clock, describe, randomId, systemClock } from '../../util/index.ts'
-import { assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { commandsOf, isIoredis, type RedisClient } from './redis-client.ts'
 
 /** What is needed of a client of the package `ioredis` that listens. */

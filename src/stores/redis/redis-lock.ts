@@ -1,7 +1,14 @@
-import { LEASE_OPTIONS, type LeaseOptions, leasedLock, leaseFrom, type WithLock } from '../../store/index.ts'
+import {
+  assertPrefix,
+  DEFAULT_PREFIX,
+  LEASE_OPTIONS,
+  type LeaseOptions,
+  leasedLock,
+  leaseFrom,
+  type WithLock,
+} from '../../store/index.ts'
 import { assertOptions } from '../../token/index.ts'
 import { randomId, sha256 } from '../../util/index.ts'
-import { assertPrefix, DEFAULT_PREFIX } from './options.ts'
 import { commandsOf, type RedisClient } from './redis-client.ts'
 import { redisLockCommands } from './redis-lock-commands.ts'
 
