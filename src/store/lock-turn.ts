@@ -1,34 +1,34 @@
-import type { Turn } from '../../store/index.ts'
-import { type Clock, delay, secureRandom, waitFor } from '../../util/index.ts'
-import type { Acquired, LockCommands } from './lock-commands.ts'
+import { type Clock, delay, secureRandom, waitFor } from '../util/index.ts'
+import type { Acquired } from './lock-commands.ts'
+import type { TimelyCommands } from './lock-health.ts'
+import type { Turn } from './with-lock.ts'
 
-/**
- * A pause between two looks at a lock that is taken is half of this at least, which keeps to 20 commands a second: one a look, or three in two
- * where a look asks for the result, too.
- */
-const SHORTEST_PAUSE_MS = { ofLock: 100, ofBoth: 150 }
+/** A pause is half of this at least for every command that was sent since the pause before, which keeps to 20 commands a second. */
+const PAUSE_PER_COMMAND_MS = 100
 const LONGEST_PAUSE_MS = 400
 /** Whoever has waited for long looks less often: in a pause passes a quarter of the time waited so far. */
 const PAUSE_RATE = 0.25
 
 /** An answer that comes too late, or never, may have taken the lock for nobody. */
-export function giveUp(asked: Promise<Acquired>, commands: LockCommands): void {
+export function giveUp(asked: Promise<Acquired>, release: () => Promise<unknown>): void {
   asked
     .catch((): Acquired => 'next')
-    .then((taken) => (taken === undefined ? undefined : commands.release()))
+    .then((taken) => (taken === undefined ? undefined : release()))
     .catch(() => {})
 }
 
 /** Looks until the lock is ours, or somebody else has brought the result. */
-export async function acquire<T>(commands: LockCommands, waiting: Waiting<T>): Promise<Taken | Found<T>> {
-  const { clock, signal, meanwhile } = waiting
+export async function acquire<T>(commands: TimelyCommands, waiting: Waiting<T>): Promise<Taken | Found<T>> {
+  const { clock, signal, meanwhile, commandsPerLook } = waiting
   const beganAt = clock.now()
-  const shortestMs = meanwhile === undefined ? SHORTEST_PAUSE_MS.ofLock : SHORTEST_PAUSE_MS.ofBoth
+  // With every look somebody who asks for the result, too, sends one command for that, and looks at the lock with every second one.
+  const commandsPerPause = meanwhile === undefined ? commandsPerLook : 1 + commandsPerLook / 2
+  const shortestMs = PAUSE_PER_COMMAND_MS * commandsPerPause
   for (let looks = 0; ; looks++) {
-    signal.throwIfAborted()
     const sentAt = clock.now()
     const found = looks === 0 ? undefined : await meanwhile?.()
     if (found !== undefined) return { found }
+    signal.throwIfAborted()
     // Of two looks one is enough for a lock whose holder has most likely brought the result when it is free.
     const taken = meanwhile === undefined || looks % 2 === 0 ? await take(commands, signal) : undefined
     if (taken !== undefined) return { takenAt: sentAt, isFirst: taken === 'first' && looks === 0 }
@@ -37,12 +37,12 @@ export async function acquire<T>(commands: LockCommands, waiting: Waiting<T>): P
   }
 }
 
-async function take(commands: LockCommands, signal: AbortSignal): Promise<Acquired> {
+async function take(commands: TimelyCommands, signal: AbortSignal): Promise<Acquired> {
   const asked = commands.acquire()
   try {
     return await waitFor(asked, signal)
   } catch (error) {
-    if (signal.aborted) giveUp(asked, commands)
+    if (signal.aborted) giveUp(asked, commands.release)
     throw error
   }
 }
@@ -52,6 +52,8 @@ export interface Waiting<T> {
   readonly clock: Clock
   readonly signal: AbortSignal
   readonly meanwhile: (() => Promise<T | undefined>) | undefined
+  /** How many commands it takes to find that a lock is held. */
+  readonly commandsPerLook: number
 }
 
 /** A lock that is ours. */
