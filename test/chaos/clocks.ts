@@ -33,24 +33,4 @@ export function clockScenarios(): void {
       if (ms < 0) expect(issuer.refusals).toEqual([])
     }, 60_000)
   }
-
-  // Skipped, because it fails as long as whoever reads an entry takes the token in it to live from then on as long as it lived when it was written, if the writer's
-  // clock is ahead: the age of an entry is known to the store alone.
-  for (const { name, offsetMs, leapMs, ageShare } of [
-    { name: 'leaps ahead', offsetMs: 0, leapMs: 5 * MINUTE_MS, ageShare: 0.25 },
-    { name: 'is behind from the start', offsetMs: -5 * MINUTE_MS, leapMs: 0, ageShare: 0.6 },
-  ]) {
-    test.skip(`F6.13 the clock of one process ${name}: no dead token`, async ({ stage }) => {
-      const { issuer, start } = await stage({ lifetimeMs: 4000 })
-      const [one] = (await start(1, { offsetMs })) as [FleetProcess]
-      const [other] = (await start(1)) as [FleetProcess]
-      await other.load(25, { via: 'fetch' })
-      await issuer.until(1)
-      await delay(issuer.lifetimeMs * ageShare)
-      await one.leap(leapMs)
-      await one.load(25, { via: 'fetch' })
-      await issuer.until(4)
-      expect(issuer.refusals).toEqual([])
-    }, 60_000)
-  }
 }
