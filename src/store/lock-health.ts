@@ -1,6 +1,6 @@
 import { copyError, StoreError } from '../token/index.ts'
 import { type Clock, waitFor, withDeadline } from '../util/index.ts'
-import type { LockCommands } from './lock-commands.ts'
+import type { Acquired, LockCommands } from './lock-commands.ts'
 import { giveUp } from './lock-turn.ts'
 
 /** What keeps a lock, as the commands see it: up, or down. */
@@ -28,6 +28,8 @@ export interface LockHealthOptions {
 }
 
 const REST_MS = 1000
+/** Longer nobody waits for what is down, so that a call which tries store and lock is no slower than others to speak of. */
+const PROBE_WAIT_MS = 10
 /** For a command that may take its time: nobody waits for it. */
 const NEVER = new AbortController().signal
 
@@ -36,9 +38,11 @@ export function createLockHealth({ clock, deadlineMs, keeper }: LockHealthOption
   let failure: StoreError | undefined
   let nextTryAt = 0
 
-  function fail(came: string, cause?: unknown): StoreError {
-    const message = `lock: expected an answer of ${keeper}, got ${came}`
-    const error = new StoreError(message, { code: 'lock_unavailable', cause })
+  const unavailable = (came: string, cause?: unknown): StoreError =>
+    new StoreError(`lock: expected an answer of ${keeper}, got ${came}`, { code: 'lock_unavailable', cause })
+  const silent = (ms: number): StoreError => unavailable(`none within ${ms} ms`)
+
+  function fail(error: StoreError): StoreError {
     failure = error
     nextTryAt = clock.now() + REST_MS
     return error
@@ -51,16 +55,25 @@ export function createLockHealth({ clock, deadlineMs, keeper }: LockHealthOption
       // Claimed before any await, so that there is one who tries and not one per caller.
       nextTryAt = clock.now() + REST_MS
     },
-    async answer(ask) {
-      const late = new StoreError(`expected an answer within ${deadlineMs} ms, got none`, { code: 'store_timeout' })
-      try {
-        const answer = await withDeadline(ask, { clock, ms: deadlineMs, error: () => late })
-        failure = undefined
-        return answer
-      } catch (error) {
-        throw error === late ? fail(`none within ${deadlineMs} ms`) : fail('an error', error)
-      }
+    answer(ask) {
+      const isProbe = failure !== undefined
+      const asked = answerInTime(ask)
+      // Whoever tries what is down does not wait as long as its answer may take; that tells the others.
+      return isProbe
+        ? withDeadline(() => asked, { clock, ms: PROBE_WAIT_MS, error: () => silent(PROBE_WAIT_MS) })
+        : asked
     },
+  }
+
+  async function answerInTime<T>(ask: (deadline: AbortSignal) => Promise<T>): Promise<T> {
+    const late = silent(deadlineMs)
+    try {
+      const answer = await withDeadline(ask, { clock, ms: deadlineMs, error: () => late })
+      failure = undefined
+      return answer
+    } catch (error) {
+      throw error === late ? fail(late) : fail(unavailable('an error', error))
+    }
   }
 }
 
@@ -74,15 +87,19 @@ export interface TimelyCommands {
 /** Each command in time; a lock that is given too late is given back. */
 export function inTime(commands: LockCommands, health: LockHealth): TimelyCommands {
   return {
-    acquire: () =>
-      health.answer((deadline) => {
-        const asked = commands.acquire(deadline)
-        const release = (): Promise<unknown> => commands.release(NEVER)
+    async acquire() {
+      let asked: Promise<Acquired> | undefined
+      try {
+        return await health.answer((deadline) => {
+          asked = commands.acquire(deadline)
+          return waitFor(asked, deadline)
+        })
+      } catch (error) {
         // Late or without an answer at all: given up once, whichever it is.
-        const answered = waitFor(asked, deadline)
-        answered.catch(() => giveUp(asked, release))
-        return answered
-      }),
+        if (asked !== undefined) giveUp(asked, () => commands.release(NEVER))
+        throw error
+      }
+    },
     renew: () => health.answer((deadline) => commands.renew(deadline)),
     release: () => health.answer((deadline) => commands.release(deadline)),
   }

@@ -29,12 +29,19 @@ export async function acquire<T>(commands: TimelyCommands, waiting: Waiting<T>):
     const found = looks === 0 ? undefined : await meanwhile?.()
     if (found !== undefined) return { found }
     signal.throwIfAborted()
-    // Of two looks one is enough for a lock whose holder has most likely brought the result when it is free.
-    const taken = meanwhile === undefined || looks % 2 === 0 ? await take(commands, signal) : undefined
+    const taken = meanwhile === undefined || looksAtLock(looks) ? await take(commands, signal) : undefined
     if (taken !== undefined) return { takenAt: sentAt, isFirst: taken === 'first' && looks === 0 }
     const pauseMs = Math.min(Math.max((sentAt - beganAt) * PAUSE_RATE, shortestMs), LONGEST_PAUSE_MS)
     await delay(clock, pauseMs * (0.5 + secureRandom() / 2), signal)
   }
+}
+
+/**
+ * Whether somebody who asks for the result, too, looks at the lock: at once, and then when two askings were in vain. Its holder has most likely brought the
+ * result when it is free.
+ */
+function looksAtLock(looks: number): boolean {
+  return looks === 0 || (looks > 2 && looks % 2 === 1)
 }
 
 async function take(commands: TimelyCommands, signal: AbortSignal): Promise<Acquired> {
