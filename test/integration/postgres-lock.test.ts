@@ -7,11 +7,11 @@ import {
 } from 'evertoken/stores/postgres'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type BrokenWire, startWire } from '../support/broken-wire.ts'
 import { rejection } from '../support/fixtures.ts'
 import { itKeepsTheLeaseContract } from '../support/lease-contract.ts'
 import { withLoss } from '../support/lock-holder.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../support/postgres.ts'
+import { startToxicProxy, type ToxicProxy } from '../support/toxic-proxy.ts'
 import { itKeepsTheLockContract } from '../support/with-lock-contract.ts'
 
 const isMissing = !hasPostgres && process.env.CI === undefined
@@ -23,7 +23,7 @@ const SHORT = { leaseMs: LEASE_MS, deadlineMs: DEADLINE_MS }
 describe.skipIf(isMissing)(title, () => {
   let postgres: PostgresServer
   const pools: pg.Pool[] = []
-  const wires: BrokenWire[] = []
+  const wires: ToxicProxy[] = []
   beforeAll(async () => {
     postgres = await startPostgres()
   })
@@ -41,8 +41,8 @@ describe.skipIf(isMissing)(title, () => {
   }
   // Names that are held take a connection each, and half of the pool at the most.
   const createLock = (options?: PostgresLockOptions): WithLock => postgresLock(createPool(), options)
-  async function createWire(): Promise<BrokenWire> {
-    const wire = await startWire(postgres.port)
+  async function createWire(): Promise<ToxicProxy> {
+    const wire = await startToxicProxy(postgres.port)
     wires.push(wire)
     return wire
   }
@@ -96,7 +96,7 @@ describe.skipIf(isMissing)(title, () => {
     const cutOff = postgresLock(createPool({ port: wire.port }), SHORT)
     const next = createLock(SHORT)
     const task = async (lost: Promise<void>): Promise<string> => {
-      wire.cut()
+      wire.spoil({ kind: 'black_hole' })
       // It waits for a second longer than the lease, and no longer.
       const turn = await next('name', async () => 'next')
       await lost
@@ -110,14 +110,14 @@ describe.skipIf(isMissing)(title, () => {
     const pool = createPool({ port: wire.port, max: 4 })
     const lock = postgresLock(pool, SHORT)
     await lock('name', async () => 'warm')
-    wire.cut()
+    wire.spoil({ kind: 'black_hole' })
     const startedAt = performance.now()
     const errors = await Promise.all(Array.from({ length: 100 }, () => rejection(lock('name', async () => 'taken'))))
     expect(performance.now() - startedAt).toBeLessThan(DEADLINE_MS * 3)
     for (const error of errors) expect(error).toMatchObject({ name: 'StoreError', code: 'lock_unavailable' })
     // The connection that did not answer is not given to anybody else.
     expect(pool.totalCount).toBe(0)
-    wire.mend()
+    wire.spoil(undefined)
     const again = (): Promise<string> => lock('name', async () => 'again').catch((error) => error.code)
     await expect.poll(again, { timeout: 10_000 }).toBe('again')
   })
