@@ -20,6 +20,9 @@ export interface StoredSourceOptions {
   readonly onReplaced?: ((name: string) => void) | undefined
 }
 
+/** So often the store is looked into where entries are deleted meanwhile. */
+const MAX_LOOKS = 3
+
 /** What a token is bound to. */
 export type TokenBinding = Pick<AccessToken, 'jkt' | 'certificateThumbprint'>
 
@@ -50,10 +53,15 @@ async function findIn(
   { forceRenewal, rejected, signal }: GetTokenOptions,
 ): Promise<AccessToken | undefined> {
   if (forceRenewal) return undefined
-  const startedIn = epoch()
-  const stored = parseStoredToken(await store.get(name, { signal }), clock.now())
-  const isUsable = stored !== undefined && startedIn === epoch() && isBoundAlike(stored, boundTo())
-  return isUsable && !isRejected(stored, rejected) ? stored : undefined
+  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
+    const startedIn = epoch()
+    const stored = parseStoredToken(await store.get(name, { signal }), clock.now())
+    // What was read before may be what was deleted, or what took its place: another look tells.
+    if (startedIn !== epoch()) continue
+    const isUsable = stored !== undefined && isBoundAlike(stored, boundTo())
+    return isUsable && !isRejected(stored, rejected) ? stored : undefined
+  }
+  return undefined
 }
 
 async function obtain(

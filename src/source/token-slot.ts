@@ -102,7 +102,7 @@ export class TokenSlot {
   /** There is no token to give: join the request under way, or start one. */
   #await(inner: TokenSource, ask: Ask): Promise<AccessToken> {
     const flight = this.#trouble?.flight
-    if (flight === undefined || ask.signal !== undefined || flight.proof !== ask.proof)
+    if (flight === undefined || ask.signal !== undefined || ask.rejected !== undefined || flight.proof !== ask.proof)
       return this.#awaitTurn(inner, ask)
     // Most of a herd comes by here, so there is one promise for each and nothing else.
     return join(flight, undefined).catch(rethrowCopy)
@@ -110,6 +110,7 @@ export class TokenSlot {
 
   async #awaitTurn(inner: TokenSource, ask: Ask): Promise<AccessToken> {
     const { signal, proof } = ask
+    let own: Flight | undefined
     for (;;) {
       const trouble = this.#trouble
       let flight = trouble?.flight
@@ -121,9 +122,12 @@ export class TokenSlot {
           continue
         }
         flight = this.#start(inner, ask)
+        own = flight
       }
       try {
-        return await join(flight, signal)
+        const token = await join(flight, signal)
+        // Started by somebody who did not know that this token is refused: then another one is asked for, by name.
+        if (ask.rejected === undefined || flight === own || !isSameToken(token, ask.rejected)) return token
       } catch (error) {
         if (signal?.aborted) throw signal.reason
         // An outage is everybody's; somebody else's assertion that failed is not: ours has not been tried yet.

@@ -4,6 +4,7 @@ import {
   localLock,
   memoryStore,
   type TokenManagerOptions,
+  type TokenStore,
   type WithLock,
 } from 'evertoken'
 import { describe, expect } from 'vitest'
@@ -114,6 +115,76 @@ describe('F6.11 what one process forgets the others forget', () => {
     const again = await Promise.all(processes.map((tokens) => tokens.getToken('api')))
     expect(new Set(again.map(({ accessToken }) => accessToken))).toEqual(new Set(['token-2']))
     expect(server.requests).toHaveLength(2)
+  })
+
+  test('C7 F6.12 news that is heard while one looks for the new token: it looks again, and asks nobody', async ({
+    server,
+    clock,
+  }) => {
+    const store = memoryStore({ clock })
+    let news = ''
+    let hear = (_key: string): void => {}
+    const telling: Invalidations = {
+      publish: (key) => {
+        news = key
+      },
+      subscribe: () => () => {},
+    }
+    const hearing: Invalidations = {
+      publish: () => {},
+      subscribe(onKey) {
+        hear = onKey
+        return () => {}
+      },
+    }
+    const slow: TokenStore = {
+      ...store,
+      async get(key) {
+        const found = await store.get(key)
+        if (news !== '') hear(news)
+        news = ''
+        return found
+      },
+    }
+    const lock = localLock()
+    const [one] = fleet(1, { server, clock }, { store, lock, invalidations: telling })
+    const [other] = fleet(1, { server, clock }, { store: slow, lock, invalidations: hearing })
+    const rejected = await one?.getToken('api')
+    await other?.getToken('api')
+    // The other one has looked in vain and waits for its turn when the new token comes.
+    const renewed = await Promise.all([one, other].map((tokens) => tokens?.getToken('api', {}, { rejected })))
+    expect(news).toBe('')
+    expect(renewed.map((token) => token?.accessToken)).toEqual(['token-2', 'token-2'])
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('C7 F6.12 a refused token that others still look for does not come back to whoever names it', async ({
+    server,
+    clock,
+  }) => {
+    let forget = (_key: string): void => {}
+    let name = ''
+    const store = memoryStore({ clock })
+    const keeping = {
+      ...store,
+      set(key: string, value: string, expiresAt: number) {
+        name = key
+        return store.set(key, value, expiresAt)
+      },
+    }
+    const invalidations: Invalidations = {
+      publish: () => {},
+      subscribe(onKey) {
+        forget = onKey
+        return () => {}
+      },
+    }
+    const [tokens] = fleet(1, { server, clock }, { store: keeping, invalidations })
+    const rejected = await tokens?.getToken('api')
+    // The memory is empty, the store is not.
+    forget(name)
+    const got = await Promise.all([tokens?.getToken('api'), tokens?.getToken('api', {}, { rejected })])
+    expect(got.map((token) => token?.accessToken)).toEqual(['token-1', 'token-2'])
   })
 
   test('M12 a renewal in time is no news: the others go on without waiting', async ({ server, clock }) => {
