@@ -1,0 +1,33 @@
+import type { Link, Machine, Sabotage } from './machine.ts'
+
+/** What lies between the processes and what they share. */
+export interface Network {
+  /** How long one journey takes, in milliseconds. */
+  readonly latency: () => number
+  readonly sabotage?: Sabotage | undefined
+}
+
+/** One question to a shared service. */
+export interface Question<T> {
+  readonly what: string
+  readonly link: Link
+  /** What the service does when the question arrives. */
+  readonly apply: () => T
+}
+
+/** A question arrives, then its answer: each on its own, and neither has to. */
+export function ask<T>(machine: Machine, network: Network, { what, link, apply }: Question<T>): Promise<T> {
+  const { scheduler } = machine
+  return new Promise((resolve, reject) => {
+    if (link === 'failing') {
+      machine.after(network.latency(), `${what} fails`, () => reject(new Error(`${what}: connection refused`)))
+      return
+    }
+    // What hangs has been lost, or does arrive and is not answered.
+    if (link === 'hanging' && scheduler.random() < 0.5) return
+    scheduler.after(network.latency(), `${machine.name} ${what}`, () => {
+      const answer = apply()
+      if (link === 'up') machine.after(network.latency(), `${what} answered`, () => resolve(answer))
+    })
+  })
+}
