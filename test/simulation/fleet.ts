@@ -1,4 +1,5 @@
 import { createTokenManager, type Telemetry, type TokenManager } from 'evertoken'
+import type { Call } from './call.ts'
 import { CLIENTS, type Identity } from './identities.ts'
 import { Machine } from './machine.ts'
 import { ModelLock } from './model-lock.ts'
@@ -7,7 +8,7 @@ import { ModelServer } from './model-server.ts'
 import { ModelStore } from './model-store.ts'
 import type { Network } from './network.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { Call, Witness } from './witness.ts'
+import type { Witness } from './witness.ts'
 
 /** One process: where it runs, and the manager that is under test. */
 export interface FleetProcess {
@@ -21,6 +22,8 @@ export interface FleetOptions extends Network {
   readonly witness: Witness
   readonly size: number
   readonly lifetimeMs: number
+  /** How many tokens of requests each process keeps in memory. */
+  readonly maxEntries: number
   /** Of one journey to or from the authorization server. */
   readonly serverLatency: () => number
   readonly serverFaultRate: number
@@ -116,7 +119,7 @@ export class Fleet {
   }
 
   #start(): FleetProcess {
-    const { scheduler } = this.#options
+    const { scheduler, maxEntries } = this.#options
     const machine = new Machine(`p${++this.#born}`, scheduler, this.#options.sabotage)
     this.#operations.set(machine, 0)
     const tokens = createTokenManager({
@@ -127,8 +130,7 @@ export class Fleet {
       invalidations: this.news.connect(machine),
       fetch: this.server.connect(machine),
       telemetry: this.#telemetry(machine),
-      // Few, so that some are pushed out.
-      maxEntries: 2,
+      maxEntries,
     })
     return { machine, tokens }
   }

@@ -21,6 +21,7 @@ export class Ledger {
   )
   /** Identities that each process is asking for. */
   readonly #asked = new Map<Machine, Set<string>>()
+  readonly #forgotAt = new Map<Machine, number>()
   /** Processes that are deleting something. */
   readonly #deleting = new Map<Machine, number>()
 
@@ -57,6 +58,7 @@ export class Ledger {
 
   /** A process forgets something: whatever it is asking for, it does not keep. */
   forgets(machine: Machine): void {
+    this.#forgotAt.set(machine, machine.scheduler.now)
     for (const identity of this.#askedBy(machine)) this.excuse(identity)
   }
 
@@ -65,7 +67,15 @@ export class Ledger {
     this.forgets(machine)
     const count = (change: number): unknown => this.#deleting.set(machine, (this.#deleting.get(machine) ?? 0) + change)
     count(1)
-    return () => count(-1)
+    return () => {
+      count(-1)
+      this.forgets(machine)
+    }
+  }
+
+  /** When a process forgot something for the last time. */
+  forgotAt(machine: Machine): number {
+    return this.#forgotAt.get(machine) ?? Number.NEGATIVE_INFINITY
   }
 
   #askedBy(machine: Machine): Set<string> {

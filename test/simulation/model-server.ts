@@ -8,6 +8,9 @@ export interface IssuedToken {
   readonly text: string
   readonly identity: string
   readonly lifetimeMs: number
+  /** Who asked for it, and when. */
+  readonly askedBy: Machine
+  readonly askedAt: number
   /** By the world's time. */
   readonly expiresAt: number
   isRevoked: boolean
@@ -56,6 +59,7 @@ export class ModelServer {
           watch.failed(identity)
           machine.after(latency(), 'connection lost', () => reject(new TypeError('fetch failed')))
         }
+        const askedAt = scheduler.now
         watch.requested(identity, machine)
         if (fault === 'lost') return lose()
         // A request that hangs may have been answered.
@@ -64,7 +68,7 @@ export class ModelServer {
             watch.failed(identity)
             return machine.after(latency(), fault, () => resolve(failure(Number(fault))))
           }
-          const token = this.#issue(identity, scheduler.now)
+          const token = this.#issue({ identity, askedBy: machine, askedAt })
           if (fault === 'answer lost') return lose()
           if (fault === 'hanging') return watch.failed(identity)
           const lateMs = fault === 'late' ? 1000 + scheduler.below(12_000) : 0
@@ -82,10 +86,10 @@ export class ModelServer {
     return [...this.tokens.values()].findLast((token) => token.identity === identity)
   }
 
-  #issue(identity: string, now: number): IssuedToken {
+  #issue(asked: Pick<IssuedToken, 'identity' | 'askedBy' | 'askedAt'>): IssuedToken {
     const { lifetimeMs, watch } = this.#options
     const text = `t${++this.#count}`
-    const token = { text, identity, lifetimeMs, expiresAt: now + lifetimeMs, isRevoked: false }
+    const token = { ...asked, text, lifetimeMs, expiresAt: asked.askedBy.scheduler.now + lifetimeMs, isRevoked: false }
     this.tokens.set(text, token)
     watch.issued(token)
     return token

@@ -39,7 +39,7 @@ export function plan(world: World): void {
 
 function someCall({ scheduler, fleet }: World, hot: readonly Identity[]): void {
   const at = scheduler.below(fleet.processes.length)
-  const identity = scheduler.random() < 0.9 ? scheduler.pick(hot) : scheduler.pick(IDENTITIES)
+  const identity = scheduler.random() < 0.8 ? scheduler.pick(hot) : scheduler.pick(IDENTITIES)
   const chance = scheduler.random()
   if (chance < 0.06) fleet.delete(at, identity)
   else if (chance < 0.1) fleet.call(at, identity, { isForced: true })

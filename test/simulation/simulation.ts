@@ -1,10 +1,11 @@
 import { createTokenManager, localLock, memoryStore } from 'evertoken'
+import type { Promises } from './call.ts'
 import { Fleet } from './fleet.ts'
 import { CLIENTS } from './identities.ts'
 import type { Sabotage } from './machine.ts'
 import { KIND_NAMES, type Kind, plan } from './plan.ts'
 import { Scheduler, seededCrypto } from './scheduler.ts'
-import { type Promises, Witness } from './witness.ts'
+import { Witness } from './witness.ts'
 
 /** How one world went. */
 export interface Run {
@@ -70,6 +71,8 @@ async function runWorld(
     sabotage,
     size: 2 + scheduler.below(3),
     lifetimeMs: 1000 * scheduler.pick([20, 60, 300]),
+    // News of what was pushed out is not heard, and in a calm world it has to be. In the others few are kept.
+    maxEntries: kind === 'calm' ? 100 : 1 + scheduler.below(2),
     serverFaultRate: kind === 'wild' ? 0.2 : 0,
   })
   plan({ scheduler, witness, fleet, kind })

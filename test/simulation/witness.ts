@@ -1,47 +1,17 @@
 import { type AccessToken, isEvertokenError } from 'evertoken'
-import type { Identity } from './identities.ts'
+import type { Call, Memory, OpenCall, Promises } from './call.ts'
 import { Ledger } from './ledger.ts'
 import type { Machine } from './machine.ts'
 import type { IssuedToken, ServerWatch } from './model-server.ts'
 import type { Scheduler } from './scheduler.ts'
 
-/** What is promised in a world of one kind. */
-export interface Promises {
-  /** Every write to the store stays. */
-  readonly isStoreSound: boolean
-  /** Store and lock work, but for what is told to {@link Witness.excuse}. */
-  readonly isFrugal: boolean
-  /** The server answers. */
-  readonly isServerUp: boolean
-}
-
-/** One call of a caller. */
-export interface Call {
-  readonly machine: Machine
-  readonly identity: Identity
-  readonly rejected?: AccessToken | undefined
-  readonly abort?: AbortController | undefined
-}
-
-/** What one process knows of one identity. */
-interface Memory {
-  readonly given: Set<string>
-  /** Deleted, or refused and replaced: not to be given any more. */
-  readonly gone: Set<string>
-  lastRefusalAt: number
-}
-
-/** A call that is under way. */
-interface OpenCall extends Call {
-  readonly number: number
-  readonly memory: Memory
-  /** What was gone when it began. */
-  readonly gone: ReadonlySet<string>
-  readonly mayBeGivenRefused: boolean
-}
-
 /** Another refusal within this time may have to wait its turn: until then the refused token is given. */
 const REFUSAL_PAUSE_MS = 60_000
+/** Longer than a request and all that belongs to it may take. */
+const FLIGHT_MS = 15_000
+/** For so long news may be on its way. */
+const NEWS_MS = 20
+
 /** Sees everything, and compares it with what is promised. */
 export class Witness implements ServerWatch {
   readonly faults: string[] = []
@@ -51,6 +21,8 @@ export class Witness implements ServerWatch {
   readonly #tokens = new Map<string, IssuedToken>()
   readonly #memories = new Map<Machine, Map<string, Memory>>()
   readonly #ledger = new Ledger()
+  /** Since when tokens are deleted in one process; the others hear of it. */
+  readonly #deletedAt = new Map<string, number>()
   readonly #excusedRefusals = new Set<string>()
   readonly #open = new Set<OpenCall>()
   #calls = 0
@@ -101,7 +73,15 @@ export class Witness implements ServerWatch {
     const { now } = this.#scheduler
     const mayBeGivenRefused = now - memory.lastRefusalAt <= REFUSAL_PAUSE_MS
     const number = ++this.#calls
-    const open = { ...call, number, memory, gone: new Set(memory.gone), mayBeGivenRefused }
+    const open = {
+      ...call,
+      number,
+      memory,
+      beganAt: now,
+      gone: new Set(memory.gone),
+      deletedAt: memory.deletedAt,
+      mayBeGivenRefused,
+    }
     if (call.rejected !== undefined) this.#refused(call, call.rejected.accessToken, memory)
     this.#open.add(open)
     return {
@@ -120,10 +100,16 @@ export class Witness implements ServerWatch {
     const before = new Set(memory.given)
     this.counts.deletions++
     this.excuse(identity.name)
+    const beganAt = this.#scheduler.now
     const end = this.#ledger.deletes(machine)
     return () => {
       end()
-      if (this.#promises.isStoreSound) for (const text of before) memory.gone.add(text)
+      if (!this.#promises.isStoreSound) return
+      memory.deletedAt = beganAt
+      for (const text of before) {
+        memory.gone.add(text)
+        if (!this.#deletedAt.has(text)) this.#deletedAt.set(text, this.#scheduler.now)
+      }
     }
   }
 
@@ -144,7 +130,8 @@ export class Witness implements ServerWatch {
     this.excuse(identity.name)
   }
 
-  #got({ machine, identity, number, memory, gone, rejected, mayBeGivenRefused }: OpenCall, text: string): void {
+  #got(open: OpenCall, text: string): void {
+    const { machine, identity, number, memory, gone, beganAt, deletedAt, rejected, mayBeGivenRefused } = open
     this.counts.tokens++
     const token = this.#tokens.get(text)
     const call = `call ${number} of ${machine.name} for ${identity.name}`
@@ -159,10 +146,16 @@ export class Witness implements ServerWatch {
     const lateMs = this.#scheduler.now - token.expiresAt
     if (lateMs >= 0 && lateMs >= skewMs) this.#fail(`${call}: ${text} has been dead for ${lateMs} ms`)
     if (gone.has(text)) this.#fail(`${call}: ${text} was deleted, or refused and replaced`)
+    if (token.askedBy === machine && token.askedAt < deletedAt)
+      this.#fail(`${call}: ${text} was asked for before a deletion`)
+    const toldAt = this.#deletedAt.get(text)
+    if (toldAt !== undefined && beganAt > toldAt + NEWS_MS) this.#fail(`${call}: ${text} was deleted elsewhere`)
     const refused = rejected?.accessToken
     if (refused === text && !mayBeGivenRefused) this.#fail(`${call}: ${text} is the token that was refused`)
     memory.given.add(text)
-    if (refused !== undefined && refused !== text && this.#promises.isStoreSound) memory.gone.add(refused)
+    // A process that forgets something does not keep what it is asking for: the refused token may still be in the store.
+    const isKept = this.#scheduler.now - this.#ledger.forgotAt(machine) > FLIGHT_MS
+    if (refused !== undefined && refused !== text && isKept && this.#promises.isStoreSound) memory.gone.add(refused)
   }
 
   #failed({ machine, number, abort }: OpenCall, error: unknown): void {
@@ -181,7 +174,12 @@ export class Witness implements ServerWatch {
   #memoryOf({ machine, identity }: Pick<Call, 'machine' | 'identity'>): Memory {
     const memories = this.#memories.get(machine) ?? new Map<string, Memory>()
     this.#memories.set(machine, memories)
-    const memory = memories.get(identity.name) ?? { given: new Set(), gone: new Set(), lastRefusalAt: -Infinity }
+    const memory = memories.get(identity.name) ?? {
+      given: new Set(),
+      gone: new Set(),
+      lastRefusalAt: -Infinity,
+      deletedAt: -Infinity,
+    }
     memories.set(identity.name, memory)
     return memory
   }
