@@ -4,7 +4,7 @@ import { CLIENTS, type Identity } from './identities.ts'
 import { Machine } from './machine.ts'
 import { ModelLock } from './model-lock.ts'
 import { ModelNews } from './model-news.ts'
-import { ModelServer } from './model-server.ts'
+import { ModelServer, type ServerWatch } from './model-server.ts'
 import { ModelStore } from './model-store.ts'
 import type { Network } from './network.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -27,6 +27,8 @@ export interface FleetOptions extends Network {
   /** Of one journey to or from the authorization server. */
   readonly serverLatency: () => number
   readonly serverFaultRate: number
+  /** Told of every request when it leaves. */
+  readonly onRequest: (request: { readonly identity: string; readonly machine: Machine }) => void
 }
 
 /** How a caller calls. */
@@ -55,7 +57,16 @@ export class Fleet {
     this.store = new ModelStore(network)
     this.lock = new ModelLock({ ...network, onLoss: () => witness.excuse() })
     this.news = new ModelNews({ ...network, onHeard: (machine) => witness.heard(machine) })
-    this.server = new ModelServer({ latency: serverLatency, watch: witness, faultRate, lifetimeMs })
+    const watch: ServerWatch = {
+      requested(identity, machine) {
+        witness.requested(identity, machine)
+        options.onRequest({ identity, machine })
+      },
+      issued: (token) => witness.issued(token),
+      answered: (identity, machine) => witness.answered(identity, machine),
+      failed: (identity) => witness.failed(identity),
+    }
+    this.server = new ModelServer({ latency: serverLatency, watch, faultRate, lifetimeMs })
     this.processes = Array.from({ length: size }, () => this.#start())
   }
 
@@ -110,6 +121,11 @@ export class Fleet {
       })
     }
     return () => closing
+  }
+
+  /** Ends what dead processes wait for. */
+  bury(): void {
+    for (const machine of this.#operations.keys()) if (machine.isDead) machine.bury()
   }
 
   #at(at: number): FleetProcess {

@@ -19,6 +19,11 @@ export const SABOTAGES = [
 /** Where every machine's wall clock stands when the world begins. */
 const EPOCH = Date.UTC(2026, 0, 1)
 
+interface Timer {
+  readonly callback: () => void
+  cancel: () => void
+}
+
 /** Where one process runs: it has a clock, connections, and may be stopped or killed. */
 export class Machine {
   readonly name: string
@@ -33,7 +38,10 @@ export class Machine {
   /** It is closing, or closed: late calls are refused. */
   isLeaving = false
   #pausedUntil = 0
-  readonly #timers = new Set<() => void>()
+  #lastArrivalAt = 0
+  readonly #timers = new Set<Timer>()
+  #isBuried = false
+  readonly #abandoned = new Set<() => void>()
 
   constructor(name: string, scheduler: Scheduler, sabotage?: Sabotage) {
     this.name = name
@@ -69,10 +77,43 @@ export class Machine {
     return () => cancel()
   }
 
+  /** How long something travels that arrives after all that was sent before, as on one connection. */
+  inOrder(ms: number): number {
+    const { now } = this.scheduler
+    // Of what falls due at one instant anything may come first.
+    this.#lastArrivalAt = Math.max(now + ms, this.#lastArrivalAt + 0.001)
+    return this.#lastArrivalAt - now
+  }
+
   /** As `kill -9`: what it waits for never comes. */
   kill(): void {
     this.isDead = true
-    for (const cancel of [...this.#timers]) cancel()
+    for (const { cancel } of this.#timers) cancel()
+  }
+
+  /** A promise of something from outside. */
+  promise<T>(work: (resolve: (value: T) => void, reject: (reason: unknown) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const abandon = (): void => reject(new Error('buried'))
+      if (this.#isBuried) return abandon()
+      this.#abandoned.add(abandon)
+      const first = (): unknown => this.#abandoned.delete(abandon)
+      work(
+        (value) => first() && resolve(value),
+        (reason) => first() && reject(reason),
+      )
+    })
+  }
+
+  /**
+   * Ends all that a dead process waits for, when its world is over. In memory it would wait for ever: signals that are listened to are kept by
+   * the platform, and what listens with them.
+   */
+  bury(): void {
+    this.#isBuried = true
+    for (const { callback } of this.#timers) callback()
+    this.#timers.clear()
+    for (const abandon of this.#abandoned) abandon()
   }
 
   /** As `SIGSTOP` and `SIGCONT`: time goes on without it. */
@@ -83,15 +124,19 @@ export class Machine {
 
   /** Timers do not follow the wall clock. */
   #setTimer(callback: () => void, delayMs: number): () => void {
-    const cancel = this.after(delayMs, 'timer', () => {
-      this.#timers.delete(stop)
+    if (this.#isBuried) {
+      queueMicrotask(callback)
+      return () => {}
+    }
+    const timer: Timer = { callback, cancel: () => {} }
+    timer.cancel = this.after(delayMs, 'timer', () => {
+      this.#timers.delete(timer)
       callback()
     })
-    const stop = (): void => {
-      this.#timers.delete(stop)
-      cancel()
+    this.#timers.add(timer)
+    return () => {
+      this.#timers.delete(timer)
+      timer.cancel()
     }
-    this.#timers.add(stop)
-    return stop
   }
 }

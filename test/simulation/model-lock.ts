@@ -45,7 +45,7 @@ export class ModelLock {
   /** The lock as one process sees it. */
   connect(machine: Machine): WithLock {
     return (name, task, { signal, onLost } = {}) =>
-      new Promise((resolve, reject) => {
+      machine.promise((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason)
         let isLost = false
         const lose = (): void => {

@@ -48,16 +48,24 @@ export class ModelServer {
   /** How one process reaches the servers. */
   connect(machine: Machine): Fetch {
     return (url, init) =>
-      new Promise((resolve, reject) => {
+      machine.promise((resolve, reject) => {
         const { signal } = init ?? {}
-        signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+        const giveUp = (): void => reject(signal?.reason)
+        signal?.addEventListener('abort', giveUp, { once: true })
+        const answer = (response: Response): void => {
+          signal?.removeEventListener('abort', giveUp)
+          resolve(response)
+        }
         const identity = identityOnWire(String(url), init)
         const { latency, watch, faultRate } = this.#options
         const { scheduler } = machine
         const fault = scheduler.random() < faultRate ? scheduler.pick(FAULTS) : undefined
         const lose = (): void => {
           watch.failed(identity)
-          machine.after(latency(), 'connection lost', () => reject(new TypeError('fetch failed')))
+          machine.after(latency(), 'connection lost', () => {
+            signal?.removeEventListener('abort', giveUp)
+            reject(new TypeError('fetch failed'))
+          })
         }
         const askedAt = scheduler.now
         watch.requested(identity, machine)
@@ -66,7 +74,7 @@ export class ModelServer {
         scheduler.after(latency(), `${machine.name} asks for ${identity}`, () => {
           if (fault === '500' || fault === '503' || fault === '429') {
             watch.failed(identity)
-            return machine.after(latency(), fault, () => resolve(failure(Number(fault))))
+            return machine.after(latency(), fault, () => answer(failure(Number(fault))))
           }
           const token = this.#issue({ identity, askedBy: machine, askedAt })
           if (fault === 'answer lost') return lose()
@@ -75,7 +83,7 @@ export class ModelServer {
           if (lateMs > 0) watch.failed(identity)
           machine.after(latency() + lateMs, `got ${token.text}`, () => {
             watch.answered(identity, machine)
-            resolve(success(token))
+            answer(success(token))
           })
         })
       })

@@ -15,17 +15,18 @@ export interface Question<T> {
   readonly apply: () => T
 }
 
-/** A question arrives, then its answer: each on its own, and neither has to. */
+/** A question arrives, then its answer; neither has to. What one process asks arrives in the order in which it was sent. */
 export function ask<T>(machine: Machine, network: Network, { what, link, apply }: Question<T>): Promise<T> {
   const { scheduler } = machine
-  return new Promise((resolve, reject) => {
+  return machine.promise((resolve, reject) => {
     if (link === 'failing') {
       machine.after(network.latency(), `${what} fails`, () => reject(new Error(`${what}: connection refused`)))
       return
     }
     // What hangs has been lost, or does arrive and is not answered.
     if (link === 'hanging' && scheduler.random() < 0.5) return
-    scheduler.after(network.latency(), `${machine.name} ${what}`, () => {
+    const ms = machine.inOrder(network.latency())
+    scheduler.after(ms, `${machine.name} ${what}`, () => {
       const answer = apply()
       if (link === 'up') machine.after(network.latency(), `${what} answered`, () => resolve(answer))
     })

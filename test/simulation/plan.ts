@@ -9,6 +9,9 @@ export const KIND_NAMES = ['calm', 'broken', 'torn', 'wild'] as const
 /** One of them. */
 export type Kind = (typeof KIND_NAMES)[number]
 
+/** The share of requests that something happens to. */
+const AMBUSHES = 0.1
+
 /** One world, before and while things happen in it. */
 export interface World {
   readonly scheduler: Scheduler
@@ -35,6 +38,21 @@ export function plan(world: World): void {
     }
     at += scheduler.pick([5, 30, 1000, 8000, 14_000, 16_000, 21_000, 58_000, 61_000, 250_000, 301_000])
   }
+}
+
+/** What goes wrong just when a process waits for a token: that is when it matters. */
+export function ambush(world: World, { identity, machine }: { identity: string; machine: Machine }): void {
+  const { scheduler, fleet, kind } = world
+  if (scheduler.random() > AMBUSHES) return
+  const at = fleet.processes.findIndex((process) => process.machine === machine)
+  const asked = IDENTITIES.find(({ name }) => name === identity)
+  if (at === -1 || asked === undefined) return
+  const whose = scheduler.random() < 0.5 ? at : scheduler.below(fleet.processes.length)
+  const deleting: Happening = () => fleet.delete(whose, asked)
+  const [what, happen] = scheduler.random() < 0.5 ? ['', deleting] : scheduler.pick(EVENTS[kind])
+  scheduler.after(scheduler.below(8), what, () => happen(world, whose))
+  // Somebody has to come and see what is left of it.
+  scheduler.after(15 + scheduler.below(30), '', () => fleet.call(whose, asked))
 }
 
 function someCall({ scheduler, fleet }: World, hot: readonly Identity[]): void {

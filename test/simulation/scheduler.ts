@@ -17,6 +17,8 @@ export class Scheduler {
   readonly random: () => number
   /** What happened, a line each: two runs of one seed have the same. */
   readonly trace: string[] = []
+  /** Nothing is noted any more. */
+  isOver = false
   #now = 0
   readonly #events = new Set<Event>()
 
@@ -55,7 +57,7 @@ export class Scheduler {
 
   /** Takes note of what happened. */
   note(what: string): void {
-    this.trace.push(`${this.#now.toFixed(3)} ${what}`)
+    if (!this.isOver) this.trace.push(`${this.#now.toFixed(3)} ${what}`)
   }
 
   /** Lets the next thing happen, and what follows from it without the world; tells whether there was one. */

@@ -1,4 +1,6 @@
 import { createHash, webcrypto } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { SABOTAGES } from './machine.ts'
 import { openSimulation, type Run, type Simulation } from './simulation.ts'
@@ -9,6 +11,16 @@ const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 10_000)
 const { SIMULATION_SEED } = process.env
 /** More than one takes on a machine that is busy with others. */
 const MS_PER_SEED = 60
+
+setFlagsFromString('--expose_gc')
+const collectGarbage: () => void = runInNewContext('gc')
+
+/** The heap in bytes, without what nobody holds. */
+function heapInUse(): number {
+  collectGarbage()
+  collectGarbage()
+  return process.memoryUsage().heapUsed
+}
 
 /** What was not kept, a line each. */
 function faultsOf(seed: number, { kind, faults }: Run): readonly string[] {
@@ -66,6 +78,14 @@ describe('F11.02 a fleet in a world that follows a seed', () => {
     await Promise.all(noise)
     expect(again).toEqual(first)
     expect(new Set(first).size).toBe(200)
+  })
+
+  test('F11.02 F8.07 F8.03 worlds that are over leave nothing in memory', async () => {
+    for (let seed = 0; seed < 100; seed++) await simulation.run(seed)
+    const before = heapInUse()
+    for (let seed = 100; seed < 400; seed++) await simulation.run(seed)
+    // A manager with what belongs to it is 20 kB, and these were a thousand.
+    expect(heapInUse() - before).toBeLessThan(2 * 1024 * 1024)
   })
 
   const signs: Readonly<Record<(typeof SABOTAGES)[number], RegExp>> = {

@@ -3,7 +3,7 @@ import type { Promises } from './call.ts'
 import { Fleet } from './fleet.ts'
 import { CLIENTS } from './identities.ts'
 import type { Sabotage } from './machine.ts'
-import { KIND_NAMES, type Kind, plan } from './plan.ts'
+import { ambush, KIND_NAMES, type Kind, plan } from './plan.ts'
 import { Scheduler, seededCrypto } from './scheduler.ts'
 import { Witness } from './witness.ts'
 
@@ -63,7 +63,7 @@ async function runWorld(
   const witness = new Witness(scheduler, KINDS[kind])
   const isTorn = kind === 'torn' || kind === 'wild'
   const latency = (): number => scheduler.pick(LATENCIES_MS)
-  const fleet = new Fleet({
+  const fleet: Fleet = new Fleet({
     scheduler,
     witness,
     latency: () => (isTorn && scheduler.random() < 0.02 ? 200 + scheduler.below(1500) : latency()),
@@ -74,6 +74,7 @@ async function runWorld(
     // News of what was pushed out is not heard, and in a calm world it has to be. In the others few are kept.
     maxEntries: kind === 'calm' ? 100 : 1 + scheduler.below(2),
     serverFaultRate: kind === 'wild' ? 0.2 : 0,
+    onRequest: (request) => ambush({ scheduler, witness, fleet, kind }, request),
   })
   plan({ scheduler, witness, fleet, kind })
   await scheduler.drain()
@@ -81,5 +82,8 @@ async function runWorld(
   const closing = fleet.close()
   await scheduler.drain()
   witness.atRest({ ...fleet.leftovers, closing: closing(), listeners: fleet.news.listeners })
+  scheduler.isOver = true
+  fleet.bury()
+  await scheduler.drain()
   return { kind, faults: witness.faults, trace: scheduler.trace, counts: witness.counts }
 }
