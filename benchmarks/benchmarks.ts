@@ -4,6 +4,7 @@ import { exitTime } from './exit-time.ts'
 import type { Benchmark } from './figures.ts'
 import { herd } from './herd.ts'
 import { importTime } from './import-time.ts'
+import { keys } from './keys.ts'
 import { memory } from './memory.ts'
 import { proof } from './proof.ts'
 import { shortTokens } from './short-tokens.ts'
@@ -20,6 +21,7 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['proof', proof],
   ['dpop-fetch', dpopFetch],
   ['memory', memory],
+  ['keys', keys],
   ['import', importTime],
   ['exit', exitTime],
 ])

@@ -50,8 +50,10 @@ export function ambush(world: World, { identity, machine }: { identity: string; 
   const whose = scheduler.random() < 0.5 ? at : scheduler.below(fleet.processes.length)
   const deleting: Happening = () => fleet.delete(whose, asked)
   const [what, happen] = scheduler.random() < 0.5 ? ['', deleting] : scheduler.pick(EVENTS[kind])
-  scheduler.after(scheduler.below(8), what, () => happen(world, whose))
-  // Somebody has to come and see what is left of it.
+  const soonMs = scheduler.below(8)
+  scheduler.after(soonMs, what, () => happen(world, whose))
+  // Somebody calls meanwhile, and somebody comes and sees what is left of it.
+  scheduler.after(soonMs + scheduler.below(4), '', () => fleet.call(whose, asked))
   scheduler.after(15 + scheduler.below(30), '', () => fleet.call(whose, asked))
 }
 
