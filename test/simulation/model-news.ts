@@ -29,6 +29,7 @@ export class ModelNews {
         ask(machine, this.#network, {
           what: 'news told',
           link: machine.links.news,
+          isWrite: true,
           apply: () => this.#spread(machine, key),
         }),
       subscribe: (onKey) => {

@@ -26,7 +26,7 @@ export class ModelStore {
   connect(machine: Machine): TokenStore {
     const { sabotage } = this.#network
     const question = <T>(what: string, apply: () => T): Promise<T> =>
-      ask(machine, this.#network, { what: `store.${what}`, link: machine.links.store, apply })
+      ask(machine, this.#network, { what: `store.${what}`, link: machine.links.store, isWrite: what !== 'get', apply })
     return {
       get: (key) =>
         question('get', () => {

@@ -11,12 +11,14 @@ export interface Network {
 export interface Question<T> {
   readonly what: string
   readonly link: Link
+  /** What one process writes arrives in the order in which it was sent; reads may take another way. */
+  readonly isWrite: boolean
   /** What the service does when the question arrives. */
   readonly apply: () => T
 }
 
-/** A question arrives, then its answer; neither has to. What one process asks arrives in the order in which it was sent. */
-export function ask<T>(machine: Machine, network: Network, { what, link, apply }: Question<T>): Promise<T> {
+/** A question arrives, then its answer; neither has to. */
+export function ask<T>(machine: Machine, network: Network, { what, link, isWrite, apply }: Question<T>): Promise<T> {
   const { scheduler } = machine
   return machine.promise((resolve, reject) => {
     if (link === 'failing') {
@@ -25,7 +27,7 @@ export function ask<T>(machine: Machine, network: Network, { what, link, apply }
     }
     // What hangs has been lost, or does arrive and is not answered.
     if (link === 'hanging' && scheduler.random() < 0.5) return
-    const ms = machine.inOrder(network.latency())
+    const ms = isWrite ? machine.inOrder(network.latency()) : network.latency()
     scheduler.after(ms, `${machine.name} ${what}`, () => {
       const answer = apply()
       if (link === 'up') machine.after(network.latency(), `${what} answered`, () => resolve(answer))
