@@ -30,8 +30,6 @@ export interface LockHealthOptions {
 const REST_MS = 1000
 /** Longer nobody waits for what is down, so that a call which tries store and lock is no slower than others to speak of. */
 const PROBE_WAIT_MS = 10
-/** For a command that may take its time: nobody waits for it. */
-const NEVER = new AbortController().signal
 
 /** What the commands of one lock have found out together. */
 export function createLockHealth({ clock, deadlineMs, keeper }: LockHealthOptions): LockHealth {
@@ -95,8 +93,8 @@ export function inTime(commands: LockCommands, health: LockHealth): TimelyComman
           return waitFor(asked, deadline)
         })
       } catch (error) {
-        // Late or without an answer at all: given up once, whichever it is.
-        if (asked !== undefined) giveUp(asked, () => commands.release(NEVER))
+        // Late or without an answer at all: given up once, whichever it is. That may take its time: nobody waits for it.
+        if (asked !== undefined) giveUp(asked, () => commands.release(new AbortController().signal))
         throw error
       }
     },
