@@ -55,4 +55,19 @@ describe('A8.03 callers of a server that hangs', () => {
     // Node lets go of what was aborted some seconds later.
     await expect.poll(() => server.openSockets, { timeout: 15_000 }).toBe(0)
   })
+
+  test('A8.03 2,000 different tokens: a hundred connections, and an error for each caller at the deadline', async ({
+    manage,
+    server,
+    clock,
+  }) => {
+    server.answer = () => hang
+    const tokens = manage()
+    const waiting = Array.from({ length: 2000 }, (_, n) => rejection(tokens.getToken('api', { partition: String(n) })))
+    await expect.poll(() => server.requests.length).toBe(100)
+    await clock.advance(DEADLINE_MS)
+    const codes = (await Promise.all(waiting)).map(({ code }) => code)
+    expect(new Set(codes)).toEqual(new Set(['timeout']))
+    expect(server.requests).toHaveLength(100)
+  })
 })
