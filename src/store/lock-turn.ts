@@ -17,6 +17,11 @@ export function giveUp(asked: Promise<Acquired>, release: () => Promise<unknown>
     .catch(() => {})
 }
 
+/** Asks for the result, for as long as the caller waits: what does not answer must not keep the others of this process waiting. */
+export async function ask<T>(meanwhile: Waiting<T>['meanwhile'], signal: AbortSignal): Promise<T | undefined> {
+  return meanwhile && waitFor(meanwhile(), signal)
+}
+
 /** Looks until the lock is ours, or somebody else has brought the result. */
 export async function acquire<T>(commands: TimelyCommands, waiting: Waiting<T>): Promise<Taken | Found<T>> {
   const { clock, signal, meanwhile, commandsPerLook } = waiting
@@ -26,7 +31,7 @@ export async function acquire<T>(commands: TimelyCommands, waiting: Waiting<T>):
   const shortestMs = PAUSE_PER_COMMAND_MS * commandsPerPause
   for (let looks = 0; ; looks++) {
     const sentAt = clock.now()
-    const found = looks === 0 ? undefined : await meanwhile?.()
+    const found = looks === 0 ? undefined : await ask(meanwhile, signal)
     if (found !== undefined) return { found }
     signal.throwIfAborted()
     const taken = meanwhile === undefined || looksAtLock(looks) ? await take(commands, signal) : undefined
