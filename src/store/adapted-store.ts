@@ -68,7 +68,7 @@ function assertAdaptedStoreOptions(subject: string, options: unknown): void {
   assertPrefix(subject, prefix)
   assertCount(subject, 'maxValueBytes', maxValueBytes)
   if (telemetry !== undefined) assertMethods(subject, { option: 'telemetry', value: telemetry }, ['note'])
-  if (clock !== undefined) assertMethods(subject, { option: 'clock', value: clock }, ['now'])
+  if (clock !== undefined) assertMethods(subject, { option: 'clock', value: clock }, ['now', 'setTimer'])
   if (plaintext !== undefined && plaintext !== true) {
     throw optionInvalid(subject, `plaintext to be true or absent, got ${describe(plaintext)}`)
   }

@@ -1,6 +1,7 @@
-import { localLock, type PlainStoreSettings, type TokenStore } from '../../store/index.ts'
+import type { PlainStoreSettings, TokenStore } from '../../store/index.ts'
 import { byteLength, sha256, waitFor } from '../../util/index.ts'
 import { type KeyvCalls, UNREADABLE } from './keyv-calls.ts'
+import { lastWrites } from './last-writes.ts'
 
 /** What a {@link plainStore} is made of. */
 export interface PlainStoreOptions extends PlainStoreSettings {
@@ -15,8 +16,7 @@ const MAX_TTL_MS = 2 ** 31 - 1
 
 /** Values as they are, each with its expiry. */
 export function plainStore({ calls, prefix, maxValueBytes, telemetry, clock }: PlainStoreOptions): TokenStore {
-  /** An adapter with several connections would write what comes later before what came first. */
-  const inTurn = localLock()
+  const inTurn = lastWrites(clock)
   /** Hashed, so that no adapter, collation, sanitizer or limit of 255 characters makes another key of it. */
   const nameOf = async (key: string): Promise<string> => prefix + (await sha256(key))
 

@@ -17,8 +17,9 @@ export interface PostgresPool {
 
 /** One connection at a time, out of those that are not left to the user's own queries. */
 export interface Connections {
-  /** A connection, or nothing where as many are in use as may be. */
-  open(deadline: AbortSignal): Promise<Connection | undefined>
+  /** Waits until fewer are in use than may be; whoever has entered opens one, once. */
+  readonly enter: (deadline: AbortSignal) => Promise<void>
+  open(deadline: AbortSignal): Promise<Connection>
 }
 
 /** A connection that is nobody else's until it is closed. */
@@ -51,8 +52,10 @@ export function connectionsOf(pool: PostgresPool, subject: string): Connections 
   const gate = gates.get(pool) ?? createGate(Math.floor(max / 2))
   gates.set(pool, gate)
   return {
+    async enter(deadline) {
+      if (!gate.tryEnter()) await gate.enter(deadline)
+    },
     async open(deadline) {
-      if (!gate.tryEnter()) return undefined
       try {
         return connectionOf(await connect(pool, deadline), () => gate.leave())
       } catch (error) {
