@@ -9,8 +9,8 @@ export interface CookieFrame {
 const MAX_LINE = 4096
 /** All cookies of a session as a request brings them: servers and proxies take 8,190 bytes in a line, in which others' cookies have to fit too. */
 export const MAX_TOTAL = 8000
-/** What {@link MAX_TOTAL} takes at the most, with the longest name. */
-export const MAX_CHUNKS = 3
+/** What {@link MAX_TOTAL} takes at the most: attributes take 59 bytes of a line. */
+export const MAX_CHUNKS = 2
 /** Between two cookies in a request. */
 const SEPARATOR = '; '.length
 
