@@ -1,0 +1,374 @@
+import { clientSecretBasic, localLock, memoryStore } from 'evertoken'
+import type { LoginResponse } from 'evertoken/session'
+import { describe, expect } from 'vitest'
+import { type Browser, type CookieApp, createBrowser, type Page, startCookieApp } from '../support/cookie-app.ts'
+import { createCookieJar } from '../support/cookie-jar.ts'
+import { clientOf, type Recorder, test } from '../support/fixtures.ts'
+import type { HostileServer } from '../support/hostile-server.ts'
+import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
+import { createTestClock, type TestClock } from '../support/test-clock.ts'
+
+const HOUR = 3_600_000
+const GRACE = 60_000
+
+interface World {
+  readonly server: HostileServer
+  readonly clock: TestClock
+  readonly recorder: Recorder
+}
+
+/** An application of several processes, and its authorization server. */
+interface Fleet extends AsyncDisposable {
+  readonly rotating: RotatingServer
+  readonly apps: readonly [CookieApp, CookieApp, CookieApp, CookieApp]
+  /** One more process, which has just been started. */
+  restarted(): Promise<CookieApp>
+  /** The generation of the set in these cookies. */
+  generationIn(header: string): Promise<number | undefined>
+}
+
+async function startFleet({ server, clock, recorder }: World, options = {}): Promise<Fleet> {
+  const rotating = createRotatingServer()
+  const metadata = {
+    issuer: server.origin,
+    token_endpoint: server.tokenEndpoint,
+    revocation_endpoint: `${server.origin}/revoke`,
+  }
+  server.answer = (request) =>
+    request.method === 'GET' ? { body: JSON.stringify(metadata) } : rotating.answer(request)
+  const clients = { web: clientOf(server, { issuer: server.origin, tokenEndpoint: undefined }) }
+  const shared = { store: memoryStore({ clock }), lock: localLock() }
+  const start = () =>
+    startCookieApp({ clients, clock, telemetry: recorder, login: rotating.login, ...shared, ...options })
+  const started = await Promise.all([start(), start(), start(), start()])
+  const more: CookieApp[] = []
+  return {
+    rotating,
+    apps: started,
+    async restarted() {
+      const app = await start()
+      more.push(app)
+      return app
+    },
+    async generationIn(header) {
+      return (await (await started[0].sessions.fromRequest(header)).load())?.generation
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...started, ...more].map((app) => app[Symbol.asyncDispose]()))
+    },
+  }
+}
+
+const newestOf = (pages: readonly Page[]) => {
+  const jar = createCookieJar()
+  for (const { setCookies } of pages) jar.take(setCookies)
+  return jar.header
+}
+
+describe('F5.12 S6 a fleet, cookies and a server that rotates refresh tokens', () => {
+  test('F5.12 S6 4 processes, 100 users, two tabs each, 10,000 calls, everything expired in the same second: one refresh for each user', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { apps, rotating } = fleet
+    const users = Array.from({ length: 100 }, (_, n) => ({ name: `user${n}`, browser: createBrowser() }))
+    await Promise.all(
+      users.map(({ name, browser }, n) => browser.open(apps[n % 4] as CookieApp, `/login?user=${name}`)),
+    )
+    for (let round = 1; round <= 5; round++) {
+      await clock.advance(HOUR)
+      const pages = await Promise.all(
+        users.map(async ({ name, browser }) => {
+          const before = browser.jar.header
+          // Two tabs, ten requests each, at all processes.
+          const calls = Array.from({ length: 20 }, (_, n) => browser.open(apps[n % 4] as CookieApp, '/call'))
+          return { name, before, browser, pages: await Promise.all(calls) }
+        }),
+      )
+      for (const { name, before, browser, pages: got } of pages) {
+        expect(new Set(got.map(({ status, body }) => `${status} ${body}`))).toEqual(
+          new Set([`200 access-${name}-${round}`]),
+        )
+        expect(rotating.refreshes.get(name)).toBe(round)
+        // Every response to a request that came with the cookie of before brings the one of now.
+        const late = got.filter(({ sent }) => sent === before)
+        const generations = await Promise.all(late.map((page) => fleet.generationIn(newestOf([page]))))
+        const generation = await fleet.generationIn(browser.jar.header)
+        expect(new Set(generations)).toEqual(new Set([generation]))
+        // And no other response brings anything.
+        expect(got.filter(({ sent, setCookies }) => sent !== before && setCookies.length > 0)).toEqual([])
+      }
+    }
+    expect(rotating.reuses).toBe(0)
+    expect(server.requests.filter(({ url }) => url === '/token')).toHaveLength(500)
+    expect(recorder.events.filter(({ name }) => name !== 'session_updated')).toEqual([])
+  }, 120_000)
+
+  test('F5.12 without a store: one process has one refresh for all of them, and the newest cookie for each', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder }, { store: undefined })
+    const { apps, rotating } = fleet
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=alice')
+    await clock.advance(HOUR)
+    const old = createBrowser(browser.jar)
+    const pages = await Promise.all(Array.from({ length: 20 }, () => browser.open(apps[0], '/call')))
+    expect(new Set(pages.map(({ body }) => body))).toEqual(new Set(['access-alice-1']))
+    // Beyond the grace as well, for as long as the process remembers.
+    await clock.advance(2 * GRACE)
+    const page = await old.open(apps[0], '/call')
+    expect(page.body).toBe('access-alice-1')
+    expect(await fleet.generationIn(old.jar.header)).toBe(await fleet.generationIn(browser.jar.header))
+    expect(rotating.reuses).toBe(0)
+  })
+})
+
+/** A browser that a late response has given an older cookie back: one refresh later than the sign-in, while the server is two ahead. */
+async function overtaken({ apps }: Fleet, clock: TestClock): Promise<Browser> {
+  const browser = createBrowser()
+  await browser.open(apps[0], '/login?user=alice')
+  await clock.advance(HOUR)
+  const [one, other] = await Promise.all([
+    browser.openLate(apps[0], '/call?resource=urn:a'),
+    browser.openLate(apps[1], '/call?resource=urn:b'),
+  ])
+  const [first, second] = one.body.includes('alice-1') ? [one, other] : [other, one]
+  expect([first.body, second.body].map((body) => body.slice(0, 14))).toEqual(['access-alice-1', 'access-alice-2'])
+  for (const { setCookies } of [second, first]) browser.jar.take(setCookies)
+  return browser
+}
+
+describe('A6.07 a Set-Cookie that comes late', () => {
+  test('A6.07 within the grace any process finds what came after, and brings it back with the next response', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { apps, rotating } = fleet
+    const browser = await overtaken(fleet, clock)
+    const before = await fleet.generationIn(browser.jar.header)
+    await clock.advance(GRACE - 1)
+    // Its own token in the older cookie is still good: that is no reason to leave the cookie as it is.
+    const page = await browser.open(await fleet.restarted(), '/call?resource=urn:a')
+    expect(page).toMatchObject({ status: 200, body: 'access-alice-1-urn:a' })
+    expect(await fleet.generationIn(browser.jar.header)).toBe(Number(before) + 1)
+    await clock.advance(HOUR)
+    expect(await browser.open(apps[3], '/call')).toMatchObject({ status: 200, body: 'access-alice-3' })
+    expect(rotating.reuses).toBe(0)
+  })
+
+  test('A6.07 beyond the grace a process that knows nothing of it asks for a sign-in, once, and the next sign-in works', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { rotating } = fleet
+    const browser = await overtaken(fleet, clock)
+    await clock.advance(HOUR)
+    const app = await fleet.restarted()
+    const requests = server.requests.length
+    expect(await browser.open(app, '/call')).toMatchObject({ status: 401, body: 'sign_in_required' })
+    expect(browser.jar.header).toBe('')
+    const again = await Promise.all(Array.from({ length: 5 }, () => browser.open(app, '/call')))
+    expect(new Set(again.map(({ status, body }) => `${status} ${body}`))).toEqual(new Set(['401 no_session']))
+    expect(server.requests.slice(requests).filter(({ url }) => url === '/token')).toHaveLength(1)
+    expect(rotating.reuses).toBe(1)
+    await browser.open(app, '/login?user=alice')
+    expect(await browser.open(fleet.apps[2], '/call')).toMatchObject({ status: 200, body: 'access-alice-0' })
+  })
+
+  test('A6.07 a tab that has slept with its cookie for less than the grace gets the token of now', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { apps, rotating } = fleet
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=alice')
+    await clock.advance(HOUR)
+    const other = createBrowser(browser.jar)
+    await browser.open(apps[0], '/call')
+    await clock.advance(GRACE - 1)
+    expect(await other.open(apps[1], '/call')).toMatchObject({ status: 200, body: 'access-alice-1' })
+    expect(await fleet.generationIn(other.jar.header)).toBe(await fleet.generationIn(browser.jar.header))
+    expect(rotating.refreshes.get('alice')).toBe(1)
+  })
+})
+
+describe('A6.01 sign-in', () => {
+  test('A6.01 gets an id that nobody had, and who has planted the cookie of a session gets nothing of it', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { apps } = fleet
+    const attacker = createBrowser()
+    await attacker.open(apps[0], '/login?user=mallory')
+    const victim = createBrowser(attacker.jar)
+    await clock.advance(1000)
+    await victim.open(apps[0], '/login?user=alice')
+    expect(await victim.open(apps[0], '/call')).toMatchObject({ body: 'access-alice-0' })
+    const ids = await Promise.all(
+      [attacker, victim].map(async ({ jar }) => (await apps[0].sessions.fromRequest(jar.header)).id),
+    )
+    expect(new Set(ids).size).toBe(2)
+    for (const app of apps) expect((await attacker.openLate(app, '/call')).body).not.toContain('alice')
+    await clock.advance(HOUR)
+    for (const app of apps) expect((await attacker.openLate(app, '/call')).body).not.toContain('alice')
+    expect(await victim.open(apps[1], '/call')).toMatchObject({ body: 'access-alice-1' })
+  })
+
+  test('A6.01 a refresh that is under way for the session before reaches neither the browser nor the new session', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { apps } = fleet
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=bob')
+    await clock.advance(HOUR)
+    const answer = server.answer
+    let open = (): void => {}
+    const opened = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    server.answer = async (request) => {
+      if (request.url === '/token') await opened
+      return answer(request)
+    }
+    const asked = (async () => {
+      for (;;) if ((await server.nextRequest()).url === '/token') return
+    })()
+    const calls = [apps[0], apps[1]].map((app) => browser.openLate(app, '/call'))
+    await asked
+    await browser.open(apps[0], '/login?user=alice')
+    open()
+    for (const page of await Promise.all(calls)) {
+      expect(page).toMatchObject({ status: 401, setCookies: [] })
+    }
+    expect(await browser.open(apps[0], '/call')).toMatchObject({ body: 'access-alice-0' })
+  })
+})
+
+describe('A6.06 a cookie that is used after the logout', () => {
+  test('A6.06 is none to the process that signed out, to the others for the grace, and never refreshes', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    await using fleet = await startFleet({ server, clock, recorder })
+    const { apps, rotating } = fleet
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=alice')
+    const copy = createBrowser(browser.jar)
+    await clock.advance(1000)
+    await browser.open(apps[0], '/logout')
+    expect(browser.jar.header).toBe('')
+    expect(rotating.isAlive('alice')).toBe(false)
+    for (const app of [apps[0], apps[1], await fleet.restarted()]) {
+      expect(await copy.openLate(app, '/call')).toMatchObject({ status: 401 })
+    }
+    // What documentation tells of: after that the access token in it is good until it expires.
+    await clock.advance(GRACE)
+    const app = await fleet.restarted()
+    expect(await copy.openLate(app, '/call')).toMatchObject({ status: 200, body: 'access-alice-0' })
+    await clock.advance(HOUR)
+    expect(await copy.openLate(app, '/call')).toMatchObject({ status: 401 })
+  })
+})
+
+describe('A6.03 a set that has no room in cookies', () => {
+  const claims = { padding: 'x'.repeat(7000) }
+
+  test('A6.03 is refused at the sign-in', async ({ server, clock, recorder }) => {
+    const login = () => ({ access_token: 'a', expires_in: 60, subject: 'alice', claims })
+    await using fleet = await startFleet({ server, clock, recorder }, { login })
+    const browser = createBrowser()
+    const page = await browser.open(fleet.apps[0], '/login?user=alice')
+    expect(page).toMatchObject({ status: 500, body: 'session_too_large', setCookies: [] })
+  })
+
+  test('A6.03 after a refresh is told, not tried again behind the callers, and found by the next requests for the grace', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    let grows = false
+    const transformClaims = () => (grows ? claims : {})
+    await using fleet = await startFleet({ server, clock, recorder }, { transformClaims })
+    const { apps, rotating } = fleet
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=alice')
+    grows = true
+    await clock.advance(HOUR)
+    expect(await browser.open(apps[0], '/call')).toMatchObject({ status: 200, body: 'access-alice-1', setCookies: [] })
+    const failed = { name: 'session_write_failed', client: 'web', error: 'session_too_large' }
+    // By the refresh, and by the request whose browser should have had it.
+    const told = [failed, { name: 'session_persist_failed', client: 'web' }, failed]
+    expect(recorder.events).toEqual(told)
+    expect(clock.pending).toBe(0)
+    expect(await browser.open(apps[1], '/call')).toMatchObject({ status: 200, body: 'access-alice-1' })
+    expect(rotating.refreshes.get('alice')).toBe(1)
+    expect(rotating.reuses).toBe(0)
+  })
+})
+
+test('F5.12 S6 with a real provider that rotates: parallel requests of two processes, three lifetimes, no reuse', async ({
+  startProvider,
+}) => {
+  const secret = 'a-long-enough-secret-for-the-client'
+  const provider = await startProvider({
+    clients: [
+      {
+        client_id: 'web',
+        client_secret: secret,
+        redirect_uris: ['https://app.example/callback'],
+        response_types: ['code'],
+        grant_types: ['authorization_code', 'refresh_token'],
+      },
+    ],
+    resources: { 'urn:api': { scope: 'read', lifetimeSeconds: 600, format: 'opaque' } },
+    settings: { rotateRefreshToken: true, issueRefreshToken: async () => true, pkce: { required: () => false } },
+  })
+  const redirectUri = 'https://app.example/callback'
+  const login = async (accountId: string) => {
+    const code = await provider.issueCode({ clientId: 'web', redirectUri, resource: 'urn:api', accountId })
+    const response = await fetch(`${provider.issuer}/token`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`web:${secret}`)}` },
+      body: new URLSearchParams({ grant_type: 'authorization_code', code, redirect_uri: redirectUri }),
+    })
+    return (await response.json()) as LoginResponse
+  }
+  // The application's time runs ahead of the provider's, which takes part in real time.
+  const clock = createTestClock(Math.floor(Date.now() / 1000) * 1000)
+  const clients = {
+    web: { issuer: provider.issuer, clientId: 'web', authentication: clientSecretBasic(secret) },
+  }
+  const shared = { clients, clock, login, store: memoryStore({ clock }), lock: localLock() }
+  await using one = await startCookieApp(shared)
+  await using other = await startCookieApp(shared)
+  const browser = createBrowser()
+  await browser.open(one, '/login?user=alice')
+  const seen = new Set<string>()
+  for (let round = 1; round <= 3; round++) {
+    await clock.advance(10 * 60_000)
+    const pages = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => browser.open(n % 2 === 0 ? one : other, '/call')),
+    )
+    expect(new Set(pages.map(({ status }) => status))).toEqual(new Set([200]))
+    for (const { body } of pages) seen.add(body)
+    expect(seen.size).toBe(round)
+    expect(provider.tokenRequests).toHaveLength(1 + round)
+  }
+})
