@@ -18,6 +18,9 @@ import { endedSet, tokenFor } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
+/** So long it is known at the least that a session was signed out. */
+const MIN_ENDED_MS = 10 * 60 * 1000
+
 /** A set that was loaded, and when. */
 interface Loaded {
   readonly set: TokenSet
@@ -97,11 +100,13 @@ export class UserSession {
     if (newest !== undefined) await revokeSet(env, newest, request)
   }
 
-  /** A late response may bring the cookie back to the browser: whoever looks for what came after it finds that nothing does. */
+  /** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
   async #forbidSuccessors(set: TokenSet): Promise<void> {
     if (this.#session.kind !== 'carried' || set.refreshToken === undefined) return
+    const { memory } = this.#client.env
     const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
-    await this.#client.env.memory.keepSuccessor(set.refreshToken, ended)
+    const until = Math.max(this.#now + MIN_ENDED_MS, ...set.accessTokens.map(({ token }) => token.expiresAt))
+    await memory.keepSuccessor(set.refreshToken, ended, until)
   }
 
   /** Has the server take back the refresh token; access tokens go on until they expire or are taken back with it. */

@@ -1,24 +1,24 @@
 import { clientSecretBasic, localLock, memoryStore } from 'evertoken'
 import type { LoginResponse } from 'evertoken/session'
 import { describe, expect } from 'vitest'
-import { type Browser, type CookieApp, createBrowser, type Page, startCookieApp } from '../support/cookie-app.ts'
+import {
+  type Browser,
+  type CookieApp,
+  type CookieAppOptions,
+  createBrowser,
+  type Page,
+  startCookieApp,
+} from '../support/cookie-app.ts'
 import { createCookieJar } from '../support/cookie-jar.ts'
-import { clientOf, type Recorder, test } from '../support/fixtures.ts'
-import type { HostileServer } from '../support/hostile-server.ts'
+import { test as base, clientOf } from '../support/fixtures.ts'
 import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
 import { createTestClock, type TestClock } from '../support/test-clock.ts'
 
 const HOUR = 3_600_000
 const GRACE = 60_000
 
-interface World {
-  readonly server: HostileServer
-  readonly clock: TestClock
-  readonly recorder: Recorder
-}
-
 /** An application of several processes, and its authorization server. */
-interface Fleet extends AsyncDisposable {
+interface Fleet {
   readonly rotating: RotatingServer
   readonly apps: readonly [CookieApp, CookieApp, CookieApp, CookieApp]
   /** One more process, which has just been started. */
@@ -27,37 +27,37 @@ interface Fleet extends AsyncDisposable {
   generationIn(header: string): Promise<number | undefined>
 }
 
-async function startFleet({ server, clock, recorder }: World, options = {}): Promise<Fleet> {
-  const rotating = createRotatingServer()
-  const metadata = {
-    issuer: server.origin,
-    token_endpoint: server.tokenEndpoint,
-    revocation_endpoint: `${server.origin}/revoke`,
-  }
-  server.answer = (request) =>
-    request.method === 'GET' ? { body: JSON.stringify(metadata) } : rotating.answer(request)
-  const clients = { web: clientOf(server, { issuer: server.origin, tokenEndpoint: undefined }) }
-  const shared = { store: memoryStore({ clock }), lock: localLock() }
-  const start = () =>
-    startCookieApp({ clients, clock, telemetry: recorder, login: rotating.login, ...shared, ...options })
-  const started = await Promise.all([start(), start(), start(), start()])
-  const more: CookieApp[] = []
-  return {
-    rotating,
-    apps: started,
-    async restarted() {
-      const app = await start()
-      more.push(app)
-      return app
-    },
-    async generationIn(header) {
-      return (await (await started[0].sessions.fromRequest(header)).load())?.generation
-    },
-    async [Symbol.asyncDispose]() {
-      await Promise.all([...started, ...more].map((app) => app[Symbol.asyncDispose]()))
-    },
-  }
-}
+/** `test` with applications whose sessions are in cookies; they are gone after it. */
+const test = base.extend<{ readonly startFleet: (options?: Partial<CookieAppOptions>) => Promise<Fleet> }>({
+  startFleet: async ({ server, clock, recorder }, use) => {
+    const started: CookieApp[] = []
+    await use(async (options = {}) => {
+      const rotating = createRotatingServer()
+      const metadata = {
+        issuer: server.origin,
+        token_endpoint: server.tokenEndpoint,
+        revocation_endpoint: `${server.origin}/revoke`,
+      }
+      server.answer = (request) =>
+        request.method === 'GET' ? { body: JSON.stringify(metadata) } : rotating.answer(request)
+      const clients = { web: clientOf(server, { issuer: server.origin, tokenEndpoint: undefined }) }
+      const shared = { store: memoryStore({ clock }), lock: localLock(), telemetry: recorder, login: rotating.login }
+      const start = async (): Promise<CookieApp> => {
+        const app = await startCookieApp({ clients, clock, ...shared, ...options })
+        started.push(app)
+        return app
+      }
+      const apps = await Promise.all([start(), start(), start(), start()])
+      return {
+        rotating,
+        apps,
+        restarted: start,
+        generationIn: async (header) => (await (await apps[0].sessions.fromRequest(header)).load())?.generation,
+      }
+    })
+    await Promise.all(started.map((app) => app[Symbol.asyncDispose]()))
+  },
+})
 
 const newestOf = (pages: readonly Page[]) => {
   const jar = createCookieJar()
@@ -67,11 +67,12 @@ const newestOf = (pages: readonly Page[]) => {
 
 describe('F5.12 S6 a fleet, cookies and a server that rotates refresh tokens', () => {
   test('F5.12 S6 4 processes, 100 users, two tabs each, 10,000 calls, everything expired in the same second: one refresh for each user', async ({
+    startFleet,
     server,
     clock,
     recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+    const fleet = await startFleet()
     const { apps, rotating } = fleet
     const users = Array.from({ length: 100 }, (_, n) => ({ name: `user${n}`, browser: createBrowser() }))
     await Promise.all(
@@ -107,11 +108,10 @@ describe('F5.12 S6 a fleet, cookies and a server that rotates refresh tokens', (
   }, 120_000)
 
   test('F5.12 without a store: one process has one refresh for all of them, and the newest cookie for each', async ({
-    server,
+    startFleet,
     clock,
-    recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder }, { store: undefined })
+    const fleet = await startFleet({ store: undefined })
     const { apps, rotating } = fleet
     const browser = createBrowser()
     await browser.open(apps[0], '/login?user=alice')
@@ -145,11 +145,10 @@ async function overtaken({ apps }: Fleet, clock: TestClock): Promise<Browser> {
 
 describe('A6.07 a Set-Cookie that comes late', () => {
   test('A6.07 within the grace any process finds what came after, and brings it back with the next response', async ({
-    server,
+    startFleet,
     clock,
-    recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+    const fleet = await startFleet()
     const { apps, rotating } = fleet
     const browser = await overtaken(fleet, clock)
     const before = await fleet.generationIn(browser.jar.header)
@@ -164,11 +163,11 @@ describe('A6.07 a Set-Cookie that comes late', () => {
   })
 
   test('A6.07 beyond the grace a process that knows nothing of it asks for a sign-in, once, and the next sign-in works', async ({
+    startFleet,
     server,
     clock,
-    recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+    const fleet = await startFleet()
     const { rotating } = fleet
     const browser = await overtaken(fleet, clock)
     await clock.advance(HOUR)
@@ -185,11 +184,10 @@ describe('A6.07 a Set-Cookie that comes late', () => {
   })
 
   test('A6.07 a tab that has slept with its cookie for less than the grace gets the token of now', async ({
-    server,
+    startFleet,
     clock,
-    recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+    const fleet = await startFleet()
     const { apps, rotating } = fleet
     const browser = createBrowser()
     await browser.open(apps[0], '/login?user=alice')
@@ -205,11 +203,10 @@ describe('A6.07 a Set-Cookie that comes late', () => {
 
 describe('A6.01 sign-in', () => {
   test('A6.01 gets an id that nobody had, and who has planted the cookie of a session gets nothing of it', async ({
-    server,
+    startFleet,
     clock,
-    recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+    const fleet = await startFleet()
     const { apps } = fleet
     const attacker = createBrowser()
     await attacker.open(apps[0], '/login?user=mallory')
@@ -228,11 +225,11 @@ describe('A6.01 sign-in', () => {
   })
 
   test('A6.01 a refresh that is under way for the session before reaches neither the browser nor the new session', async ({
+    startFleet,
     server,
     clock,
-    recorder,
   }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+    const fleet = await startFleet()
     const { apps } = fleet
     const browser = createBrowser()
     await browser.open(apps[0], '/login?user=bob')
@@ -261,12 +258,8 @@ describe('A6.01 sign-in', () => {
 })
 
 describe('A6.06 a cookie that is used after the logout', () => {
-  test('A6.06 is none to the process that signed out, to the others for the grace, and never refreshes', async ({
-    server,
-    clock,
-    recorder,
-  }) => {
-    await using fleet = await startFleet({ server, clock, recorder })
+  test('A6.06 the one of the moment is none to any process, and never refreshes', async ({ startFleet, clock }) => {
+    const fleet = await startFleet()
     const { apps, rotating } = fleet
     const browser = createBrowser()
     await browser.open(apps[0], '/login?user=alice')
@@ -275,10 +268,27 @@ describe('A6.06 a cookie that is used after the logout', () => {
     await browser.open(apps[0], '/logout')
     expect(browser.jar.header).toBe('')
     expect(rotating.isAlive('alice')).toBe(false)
-    for (const app of [apps[0], apps[1], await fleet.restarted()]) {
-      expect(await copy.openLate(app, '/call')).toMatchObject({ status: 401 })
+    for (const wait of [0, GRACE, HOUR / 2, HOUR]) {
+      await clock.advance(wait)
+      for (const app of [apps[0], apps[1], await fleet.restarted()]) {
+        expect(await copy.openLate(app, '/call')).toMatchObject({ status: 401 })
+      }
     }
-    // What documentation tells of: after that the access token in it is good until it expires.
+  })
+
+  test('A6.06 an older one is none for the grace; then its access token is good until it expires, as documented', async ({
+    startFleet,
+    clock,
+  }) => {
+    const fleet = await startFleet()
+    const { apps } = fleet
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=alice')
+    const copy = createBrowser(browser.jar)
+    await browser.open(apps[0], '/call?resource=urn:a')
+    await clock.advance(1000)
+    await browser.open(apps[0], '/logout')
+    expect(await copy.openLate(apps[1], '/call')).toMatchObject({ status: 401, body: 'no_session' })
     await clock.advance(GRACE)
     const app = await fleet.restarted()
     expect(await copy.openLate(app, '/call')).toMatchObject({ status: 200, body: 'access-alice-0' })
@@ -290,22 +300,22 @@ describe('A6.06 a cookie that is used after the logout', () => {
 describe('A6.03 a set that has no room in cookies', () => {
   const claims = { padding: 'x'.repeat(7000) }
 
-  test('A6.03 is refused at the sign-in', async ({ server, clock, recorder }) => {
+  test('A6.03 is refused at the sign-in', async ({ startFleet }) => {
     const login = () => ({ access_token: 'a', expires_in: 60, subject: 'alice', claims })
-    await using fleet = await startFleet({ server, clock, recorder }, { login })
+    const fleet = await startFleet({ login })
     const browser = createBrowser()
     const page = await browser.open(fleet.apps[0], '/login?user=alice')
     expect(page).toMatchObject({ status: 500, body: 'session_too_large', setCookies: [] })
   })
 
   test('A6.03 after a refresh is told, not tried again behind the callers, and found by the next requests for the grace', async ({
-    server,
+    startFleet,
     clock,
     recorder,
   }) => {
     let grows = false
     const transformClaims = () => (grows ? claims : {})
-    await using fleet = await startFleet({ server, clock, recorder }, { transformClaims })
+    const fleet = await startFleet({ transformClaims })
     const { apps, rotating } = fleet
     const browser = createBrowser()
     await browser.open(apps[0], '/login?user=alice')
