@@ -1,6 +1,7 @@
-import { clientSecretBasic, localLock, memoryStore } from 'evertoken'
-import type { LoginResponse } from 'evertoken/session'
+import { clientSecretBasic, localLock, memoryStore, type TokenStore } from 'evertoken'
+import { createUserTokenManager, type LoginResponse } from 'evertoken/session'
 import { describe, expect } from 'vitest'
+import { cookieWorld } from '../support/carried-sessions.ts'
 import {
   type Browser,
   type CookieApp,
@@ -10,7 +11,7 @@ import {
   startCookieApp,
 } from '../support/cookie-app.ts'
 import { createCookieJar } from '../support/cookie-jar.ts'
-import { test as base, clientOf } from '../support/fixtures.ts'
+import { test as base, clientOf, rejection } from '../support/fixtures.ts'
 import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
 import { createTestClock, type TestClock } from '../support/test-clock.ts'
 
@@ -219,6 +220,8 @@ describe('A6.01 sign-in', () => {
     )
     expect(new Set(ids).size).toBe(2)
     for (const app of apps) expect((await attacker.openLate(app, '/call')).body).not.toContain('alice')
+    // The session that was there has no part in the browser any more; its process knows.
+    expect(await attacker.openLate(apps[0], '/call')).toMatchObject({ status: 401 })
     await clock.advance(HOUR)
     for (const app of apps) expect((await attacker.openLate(app, '/call')).body).not.toContain('alice')
     expect(await victim.open(apps[1], '/call')).toMatchObject({ body: 'access-alice-1' })
@@ -257,6 +260,48 @@ describe('A6.01 sign-in', () => {
   })
 })
 
+describe('A6.01 a sign-in beside a refresh in one request', () => {
+  test('A6.01 the tokens of the user before end, and those of the new one go on under the same object', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const { sessions } = cookieWorld({}, clock)
+    const shared = memoryStore({ clock })
+    let hold: (() => Promise<void>) | undefined
+    const store: TokenStore = {
+      get: (key) => shared.get(key),
+      delete: (key) => shared.delete(key),
+      async set(key, value, expiresAt) {
+        await hold?.()
+        await shared.set(key, value, expiresAt)
+      },
+    }
+    const tokens = createUserTokenManager({ clients: { web: clientOf(server) }, clock, store })
+    const session = await sessions.fromRequest(undefined)
+    const user = tokens.forSession('web', session)
+    await user.adopt(rotating.login('bob'))
+    await clock.advance(HOUR)
+
+    // The refresh is held between the answer and the browser, for as long as the sign-in takes.
+    let writes = 0
+    let signIn: Promise<void> | undefined
+    hold = async () => {
+      // The first one says that a refresh begins.
+      if (++writes !== 2) return
+      signIn = user.adopt(rotating.login('alice'))
+      await signIn
+    }
+    const error = await rejection(user.source().getToken())
+    expect(signIn).toBeDefined()
+    expect(error).toMatchObject({ name: 'SessionError', reason: 'signed_out' })
+    expect((await user.source().getToken()).accessToken).toBe('access-alice-0')
+    expect((await session.load())?.subject).toBe('alice')
+    await tokens.close()
+  })
+})
+
 describe('A6.06 a cookie that is used after the logout', () => {
   test('A6.06 the one of the moment is none to any process, and never refreshes', async ({ startFleet, clock }) => {
     const fleet = await startFleet()
@@ -288,7 +333,9 @@ describe('A6.06 a cookie that is used after the logout', () => {
     await browser.open(apps[0], '/call?resource=urn:a')
     await clock.advance(1000)
     await browser.open(apps[0], '/logout')
-    expect(await copy.openLate(apps[1], '/call')).toMatchObject({ status: 401, body: 'no_session' })
+    const page = await copy.openLate(apps[1], '/call')
+    expect(page).toMatchObject({ status: 401, body: 'no_session' })
+    expect(page.setCookies[0]).toContain('__Host-session=; Path=/; Max-Age=0;')
     await clock.advance(GRACE)
     const app = await fleet.restarted()
     expect(await copy.openLate(app, '/call')).toMatchObject({ status: 200, body: 'access-alice-0' })

@@ -1,4 +1,6 @@
+import { hkdfSync } from 'node:crypto'
 import { cookieSessions } from 'evertoken/session'
+import { compactDecrypt } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { browserWith, cookieWorld, found, KEY } from '../support/carried-sessions.ts'
 import { createCookieJar } from '../support/cookie-jar.ts'
@@ -35,6 +37,36 @@ async function linesOfSize(bytes: number, options = {}): Promise<readonly string
     best = next
   }
 }
+
+describe('A6.01 ids', () => {
+  it.for([
+    { name: 'in the place of another one', clears: false },
+    { name: 'after a sign-out', clears: true },
+  ])('A6.01 a sign-in $name gets an id that nobody had', async ({ clears }) => {
+    const world = cookieWorld()
+    const jar = await browserWith(world)
+    const { session } = await found(world, jar.header)
+    const before = session.id
+    await world.clock.advance(1000)
+    if (clears) await session.clear()
+    const later = STARTED_AT + 2000
+    expect(await session.save(tokenSet({ generation: later, startedAt: later }))).toBe(true)
+    expect(session.id).not.toBe(before)
+    jar.take(session.setCookies)
+    expect((await found(world, jar.header)).session.id).toBe(session.id)
+  })
+
+  it.for([
+    { name: 'another user', change: { subject: 'mallory' } },
+    { name: 'another issuer', change: { issuer: 'https://other.example' } },
+    { name: 'an earlier sign-in', change: { startedAt: STARTED_AT - 1 } },
+  ])('A6.01 a refresh of $name is not kept, whatever its generation', async ({ change }) => {
+    const world = cookieWorld()
+    const { session } = await found(world, (await browserWith(world)).header)
+    expect(await session.save(tokenSet({ generation: STARTED_AT + 9, ...change }))).toBe(false)
+    expect(session.setCookies).toEqual([])
+  })
+})
 
 describe('A6.02 attributes', () => {
   it('A6.02 are those that keep a cookie with its origin, away from scripts and from foreign posts', async () => {
@@ -167,6 +199,19 @@ describe('A6.05 keys of sessions', () => {
       expect(atob(String(session.setCookies[0]?.split('.')[3]?.replace(/[-_]/g, 'A')))).not.toContain('refresh-1')
     }
     expect(ivs.size).toBe(500)
+  })
+
+  it('A6.05 A6.09 the key is made of the ring key for one session, one cookie name and this purpose alone (HKDF-SHA-256)', async () => {
+    const world = cookieWorld()
+    const jar = await browserWith(world)
+    const { session } = await found(world, jar.header)
+    const purpose = JSON.stringify(['evertoken', 'cookie-session', 1, NAME])
+    const keyFor = (salt: string): Uint8Array => new Uint8Array(hkdfSync('sha256', KEY, salt, purpose, 32))
+    const jwe = String(jar.cookies.get(NAME))
+    const { plaintext, protectedHeader } = await compactDecrypt(jwe, keyFor(session.id))
+    expect(protectedHeader).toEqual({ alg: 'dir', enc: 'A256GCM', v: 1, kid: '2026-01', sid: session.id, parts: 1 })
+    expect(new TextDecoder().decode(plaintext)).toContain('"refreshToken":"refresh-1"')
+    await expect(compactDecrypt(jwe, keyFor(''))).rejects.toThrow('decryption operation failed')
   })
 
   it('A6.05 one session cannot be decrypted with the key of another', async () => {
