@@ -79,7 +79,7 @@ export class CookieSession implements CarriedSession {
   #idFor(set: TokenSet): string | undefined {
     if (this.#endedAt !== undefined && set.generation <= this.#endedAt) return undefined
     const known = this.#content?.set
-    if (known === undefined) return this.#endedAt === undefined ? this.#id : randomId()
+    if (known === undefined) return this.#id
     if (set.startedAt > known.startedAt) return randomId()
     return isSameSignIn(set, known) && set.generation > known.generation ? this.#id : undefined
   }

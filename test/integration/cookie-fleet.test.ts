@@ -56,7 +56,13 @@ const test = base.extend<{ readonly startFleet: (options?: Partial<CookieAppOpti
         generationIn: async (header) => (await (await apps[0].sessions.fromRequest(header)).load())?.generation,
       }
     })
-    await Promise.all(started.map((app) => app[Symbol.asyncDispose]()))
+    let isClosed = false
+    const closing = Promise.all(started.map((app) => app[Symbol.asyncDispose]())).then(() => {
+      isClosed = true
+    })
+    // A test that failed may have left a refresh behind that waits for time to pass.
+    for (let turn = 0; turn < 20 && !isClosed; turn++) await clock.advance(10_000)
+    await closing
   },
 })
 
