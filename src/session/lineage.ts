@@ -7,7 +7,7 @@ import type { SessionEnd } from './session-end.ts'
 import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { newest, tokenFor } from './set-decisions.ts'
-import type { TokenSet } from './token-set.ts'
+import type { TokenSet, UserAccessToken } from './token-set.ts'
 
 /** What one caller wants to have refreshed. */
 export interface RefreshAsk {
@@ -20,6 +20,8 @@ export interface RefreshAsk {
   readonly isForced: boolean
   readonly signal: AbortSignal | undefined
 }
+
+type Wish = Pick<RefreshAsk, 'known' | 'request' | 'rejected' | 'isForced'>
 
 /** A set, and the token in it that was asked for; it may be good for one use only. */
 export interface RefreshResult {
@@ -89,13 +91,33 @@ export class Lineage {
     this.#newest = newest(set, this.#newest)
   }
 
+  /** Makes the keys ready that a set's tokens are bound to: a process that has just begun has not heard of them yet. */
+  async prepare({ accessTokens }: TokenSet): Promise<void> {
+    const { dpop } = this.#env
+    if (dpop === undefined) return
+    const bound = new Set(accessTokens.flatMap(({ token }) => token.jkt ?? []))
+    for (const jkt of bound) await dpop.prover.finds(jkt)
+  }
+
   /** The token of a set that needs nothing, if there is one. */
-  fresh(set: TokenSet, { request: { shape }, rejected, isForced, known }: RefreshAsk): AccessToken | undefined {
-    if (isForced && set.generation <= known.generation) return undefined
-    const { dpop, oauth } = this.#env
-    const found = tokenFor(set, { shape, rejected, holds: (jkt) => dpop?.prover.holds(jkt) ?? false })
-    const now = oauth.clock.now()
-    return found !== undefined && now < found.renewAt && now < found.token.expiresAt ? found.token : undefined
+  fresh(set: TokenSet, ask: Wish): AccessToken | undefined {
+    if (ask.isForced && set.generation <= ask.known.generation) return undefined
+    const found = this.#find(set, ask)
+    return found !== undefined && this.#now < Math.min(found.renewAt, found.token.expiresAt) ? found.token : undefined
+  }
+
+  /** The token of a set that has not expired, if there is one. */
+  living(set: TokenSet, ask: Wish): AccessToken | undefined {
+    const token = this.#find(set, ask)?.token
+    return token !== undefined && this.#now < token.expiresAt ? token : undefined
+  }
+
+  #find(set: TokenSet, { request: { shape }, rejected }: Wish): UserAccessToken | undefined {
+    return tokenFor(set, { shape, rejected, holds: (jkt) => this.#env.dpop?.prover.holds(jkt) ?? false })
+  }
+
+  get #now(): number {
+    return this.#env.oauth.clock.now()
   }
 
   /** A refreshed set. Callers of one request share one refresh, and its failure; those of several take turns. */

@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache'
 import { type ClientDefinition, type EffectiveRequest, effectiveRequest, shapeOf } from '../client/index.ts'
-import { closedError } from '../source/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { canonicalText, describe, type RunDetached, sha256 } from '../util/index.ts'
 import { Lineage } from './lineage.ts'
@@ -75,8 +74,8 @@ export class UserClient {
     return lineage
   }
 
-  assertOpen(): void {
-    if (this.#isClosed) throw closedError()
+  get isOpen(): boolean {
+    return !this.#isClosed
   }
 
   /** Refuses new calls, and waits for refreshes that are under way: what they bring has to be kept. */

@@ -1,3 +1,4 @@
+import { closedError } from '../source/index.ts'
 import {
   type AccessToken,
   type GetTokenOptions,
@@ -7,19 +8,20 @@ import {
   type TokenSource,
 } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
-import type { Lineage } from './lineage.ts'
+import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { saveOnce } from './persist.ts'
 import { followed } from './refresh.ts'
 import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { endedSet, tokenFor } from './set-decisions.ts'
+import { endedSet } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
 /** So long it is known at the least that a session was signed out. */
 const MIN_ENDED_MS = 10 * 60 * 1000
+const NO_OPTIONS: GetTokenOptions = {}
 
 /** A set that was loaded, and when. */
 interface Loaded {
@@ -32,6 +34,7 @@ export class UserSession {
   readonly #client: UserClient
   readonly #session: SessionTokens
   #lineage: Promise<Lineage>
+  #ready: Lineage | undefined
   #loaded: Loaded | undefined
   #loading: Promise<TokenSet | undefined> | undefined
 
@@ -39,7 +42,13 @@ export class UserSession {
     this.#client = client
     this.#session = session
     this.#lineage = client.lineageOf(session)
-    this.#lineage.catch(() => {})
+    // Whoever asks for a token hears of an error.
+    this.#lineage.then(
+      (lineage) => {
+        this.#ready = lineage
+      },
+      () => {},
+    )
   }
 
   source(request?: TokenRequest): TokenSource {
@@ -50,9 +59,8 @@ export class UserSession {
   /** The set as this process knows it, or nothing where there is no session. */
   async find(): Promise<TokenSet | undefined> {
     const lineage = await this.#lineage
-    const loaded = this.#loaded
-    const isRecent = loaded !== undefined && this.#now < loaded.at + this.#client.memoryMs
-    if (isRecent && lineage.end === undefined) return this.#newest(lineage, loaded.set)
+    const known = this.#atHand()
+    if (known !== undefined) return known
     // Callers that come together share one reading.
     this.#loading ??= this.#load().finally(() => {
       this.#loading = undefined
@@ -76,6 +84,7 @@ export class UserSession {
       })
     }
     this.#lineage = Promise.resolve(lineage)
+    this.#ready = lineage
     this.#keep(set)
     if (lineage === before) return
     // Nothing that is under way for it may reach the browser any more.
@@ -127,6 +136,17 @@ export class UserSession {
     })
   }
 
+  /** What was loaded, or something newer, while that was not long ago. */
+  #atHand(): TokenSet | undefined {
+    const lineage = this.#ready
+    const loaded = this.#loaded
+    const isRecent = loaded !== undefined && this.#now < loaded.at + this.#client.memoryMs
+    if (!isRecent || lineage === undefined || lineage.end !== undefined) return undefined
+    const set = lineage.newest(loaded.set)
+    // What a browser does not have yet has to get to it first.
+    return set === loaded.set || this.#session.kind !== 'carried' ? set : undefined
+  }
+
   async #load(): Promise<TokenSet | undefined> {
     const set = await this.#session.load()
     if (set === undefined) return undefined
@@ -156,37 +176,44 @@ export class UserSession {
     return this.#client.env.oauth.clock.now()
   }
 
-  async #getToken(request: SessionRequest, options: GetTokenOptions = {}): Promise<AccessToken> {
-    const { signal, rejected, forceRenewal = false } = options
-    signal?.throwIfAborted()
-    this.#client.assertOpen()
-    const { env, name } = this.#client
+  #getToken(request: SessionRequest, options: GetTokenOptions = NO_OPTIONS): Promise<AccessToken> {
+    const { signal, rejected, forceRenewal: isForced = false } = options
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const known = this.#atHand()
+    const fresh = known && this.#ready?.fresh(known, { request, rejected, isForced, known })
+    // Most calls of a session that is loaded end here.
+    if (fresh !== undefined && this.#client.isOpen) return Promise.resolve(fresh)
+    return this.#obtain({ session: this.#session, request, rejected, isForced, signal })
+  }
+
+  async #obtain(wanted: Omit<RefreshAsk, 'known'>): Promise<AccessToken> {
+    const { signal } = wanted
+    const { name, isOpen } = this.#client
+    if (!isOpen) throw closedError()
     const lineage = await this.#lineage
     const known = await waitFor(this.find(), signal)
     if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
-    const ask = { session: this.#session, known, request, rejected, isForced: forceRenewal, signal }
+    const ask = { ...wanted, known }
+    await lineage.prepare(known)
     const fresh = lineage.fresh(known, ask)
     if (fresh !== undefined) return fresh
-    const isLive = (): AccessToken | undefined => {
-      const holds = (jkt: string): boolean => env.dpop?.prover.holds(jkt) ?? false
-      const token = forceRenewal ? undefined : tokenFor(known, { shape: request.shape, rejected, holds })?.token
-      return token !== undefined && this.#now < token.expiresAt ? token : undefined
-    }
-    if (known.refreshToken === undefined) {
-      const live = isLive()
-      if (live !== undefined) return live
-      throw sessionEnded(name, (known.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
-    }
     try {
-      const { set, token } = await lineage.refresh(ask)
+      const { set, token } = await this.#refresh(lineage, ask)
       await this.#carry(set)
       return token
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      const live = isOver(error) ? undefined : isLive()
-      if (live !== undefined) return live
+      // Late is better than never: the token that is to be renewed is good until it expires.
+      const living = ask.isForced || isOver(error) ? undefined : lineage.living(known, ask)
+      if (living !== undefined) return living
       throw error
     }
+  }
+
+  async #refresh(lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {
+    const { refreshToken, endedBecause } = ask.known
+    if (refreshToken !== undefined) return lineage.refresh(ask)
+    throw sessionEnded(this.#client.name, (endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
   }
 
   /** A set that another request has refreshed is this one's too, and its browser's. */

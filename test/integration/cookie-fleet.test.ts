@@ -1,7 +1,7 @@
 import { clientSecretBasic, localLock, memoryStore, type TokenStore } from 'evertoken'
 import { createUserTokenManager, type LoginResponse } from 'evertoken/session'
 import { describe, expect } from 'vitest'
-import { cookieWorld } from '../support/carried-sessions.ts'
+import { cookieWorld, found } from '../support/carried-sessions.ts'
 import {
   type Browser,
   type CookieApp,
@@ -206,6 +206,33 @@ describe('A6.07 a Set-Cookie that comes late', () => {
     expect(await fleet.generationIn(other.jar.header)).toBe(await fleet.generationIn(browser.jar.header))
     expect(rotating.refreshes.get('alice')).toBe(1)
   })
+})
+
+test('F5.12 a request that has its token already brings its browser what another one has refreshed meanwhile', async ({
+  server,
+  clock,
+}) => {
+  const rotating = createRotatingServer()
+  server.answer = rotating.answer
+  const world = cookieWorld({}, clock)
+  const tokens = createUserTokenManager({ clients: { web: clientOf(server) }, clock })
+  const first = await world.sessions.fromRequest(undefined)
+  await tokens.forSession('web', first).adopt(rotating.login('alice'))
+  const jar = createCookieJar()
+  jar.take(first.setCookies)
+  const [one, other] = [await world.sessions.fromRequest(jar.header), await world.sessions.fromRequest(jar.header)]
+  const source = tokens.forSession('web', one).source()
+  expect((await source.getToken()).accessToken).toBe('access-alice-0')
+  expect(one.setCookies).toEqual([])
+  await tokens.forSession('web', other).source().getToken({ forceRenewal: true })
+  expect((await source.getToken()).accessToken).toBe('access-alice-1')
+  for (const { setCookies } of [one, other]) {
+    jar.take(setCookies)
+    expect((await found(world, jar.header)).session.id).toBe(first.id)
+    expect((await (await world.sessions.fromRequest(jar.header)).load())?.refreshToken).toBe('refresh-alice-1')
+    jar.cookies.clear()
+  }
+  await tokens.close()
 })
 
 describe('A6.01 sign-in', () => {

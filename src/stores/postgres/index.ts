@@ -1,0 +1,2 @@
+export { type PostgresLockOptions, postgresLock } from './postgres-lock.ts'
+export type { PostgresClient, PostgresPool } from './postgres-pool.ts'
