@@ -89,7 +89,15 @@ export {
   type WithLock,
   type WithLockOptions,
 } from './store/index.ts'
-export type { EntryFault, Operation, Outcome, StoreName, Telemetry, TelemetryEvent } from './telemetry/index.ts'
+export type {
+  CookieFault,
+  EntryFault,
+  Operation,
+  Outcome,
+  StoreName,
+  Telemetry,
+  TelemetryEvent,
+} from './telemetry/index.ts'
 export {
   type AccessToken,
   type AnyEvertokenError,

@@ -1,5 +1,8 @@
 export type { LoginResponse } from './adopt.ts'
 export type { ClaimsChange, ClaimsTransform } from './claims.ts'
+export type { CookieKey } from './cookie-keys.ts'
+export type { CarriedSession } from './cookie-session.ts'
+export { type CookieSessions, type CookieSessionsOptions, cookieSessions } from './cookie-sessions.ts'
 export type { SessionEnd } from './session-end.ts'
 export type { SessionTokens } from './session-tokens.ts'
 export { type StoredSessions, type StoredSessionsOptions, storedSessions } from './stored-sessions.ts'
