@@ -1,18 +1,19 @@
 import { ConfigurationError } from '../token/index.ts'
 import { describe, fromBase64url } from '../util/index.ts'
-
-/** An AES-GCM key of 256 bits as `crypto.subtle` makes and imports it. */
-export type AesKey = Extract<Awaited<ReturnType<typeof crypto.subtle.generateKey>>, { readonly type: string }>
+import type { AesKey, KeyUse } from './key-uses.ts'
 
 /** One key of `EncryptionKeys`. */
 export interface EncryptionKey {
   /** Names the key in every entry, readable: 1 to 64 letters, digits, `-` and `_`. Never given to another key. */
   readonly id: string
-  /** 32 random bytes, as they are or as text in base64 or base64url, or an AES-GCM key of 256 bits. */
+  /**
+   * 32 random bytes, as they are or as text in base64 or base64url. Where they must not be seen, a CryptoKey: for an `encryptedStore` an AES-GCM
+   * key of 256 bits, for `encryptedRecords` an HKDF key.
+   */
   readonly key: Uint8Array | string | AesKey
 }
 
-/** The keys of an `encryptedStore`: the first one encrypts, all of them decrypt. */
+/** The keys of an `encryptedStore` or of `encryptedRecords`: the first one encrypts, all of them decrypt. */
 export interface EncryptionKeys {
   readonly keys: readonly EncryptionKey[]
 }
@@ -20,12 +21,14 @@ export interface EncryptionKeys {
 /** A key that has been looked at, ready when it is first needed. */
 export interface RingKey {
   readonly id: string
-  /** Imported once, at the first call. */
-  use(): Promise<AesKey>
+  /** The key for what is kept under a name. */
+  use(name: string): Promise<AesKey>
 }
 
 /** Keys by their ids. */
 export interface EncryptionRing {
+  /** The form of what they encrypt; see `KeyUse`. */
+  readonly format: string
   /** The key that encrypts. */
   readonly first: RingKey
   find(id: string): RingKey | undefined
@@ -39,8 +42,9 @@ const ID = /^[\w-]{1,64}$/
  *
  * @throws ConfigurationError with code `encryption_key_invalid`, which names ids and lengths, never a key.
  */
-export function createEncryptionRing(given: EncryptionKeys): EncryptionRing {
+export function createEncryptionRing(given: EncryptionKeys, use: KeyUse): EncryptionRing {
   const keys: unknown = Object(given).keys
+  const invalid = faultsOf(use)
   if (!Array.isArray(keys)) throw invalid('keys to be a list', describe(keys))
   const ring = new Map<string, RingKey>()
   for (const [at, entry] of keys.entries()) {
@@ -49,11 +53,12 @@ export function createEncryptionRing(given: EncryptionKeys): EncryptionRing {
       throw invalid(`keys[${at}].id to be 1 to 64 letters, digits, "-" or "_"`, idFault(id))
     }
     if (ring.has(id)) throw invalid('every id once', `"${id}" twice`)
-    ring.set(id, { id, use: once(materialOf({ id, key, encrypts: at === 0 })) })
+    const base = once(materialOf({ id, key, encrypts: at === 0 }, use))
+    ring.set(id, { id, use: async (name) => use.keyFor(await base(), id, name) })
   }
   const [first] = ring.values()
   if (first === undefined) throw invalid('keys to hold one key or more', 'none')
-  return { first, find: (id) => ring.get(id) }
+  return { format: use.format, first, find: (id) => ring.get(id) }
 }
 
 interface Candidate {
@@ -62,19 +67,18 @@ interface Candidate {
   readonly encrypts: boolean
 }
 
-function materialOf({ id, key, encrypts }: Candidate): () => Promise<AesKey> {
+function materialOf({ id, key, encrypts }: Candidate, use: KeyUse): () => Promise<AesKey> {
+  const invalid = faultsOf(use)
   const bytes = typeof key === 'string' ? bytesOfText(key) : copyOf(key)
   if (bytes !== undefined) {
     if (bytes.length !== KEY_BYTES) throw invalid(`key "${id}" to have ${KEY_BYTES} bytes`, `${bytes.length} bytes`)
-    return () => crypto.subtle.importKey('raw', bytes, 'AES-GCM', false, ['encrypt', 'decrypt'])
+    return () => use.imported(bytes)
   }
   if (typeof key === 'string') throw invalid(`key "${id}" to be base64 or base64url`, 'another text')
-  const handle = aesKeyOf(key)
-  if (handle === undefined) throw invalid(`key "${id}" to be bytes, text or an AES-GCM key of 256 bits`, describe(key))
-  const usages = encrypts ? ['encrypt', 'decrypt'] : ['decrypt']
-  const missing = usages.find((usage) => !handle.usages.some((has) => has === usage))
+  if (!use.isHandle(key)) throw invalid(`key "${id}" to be bytes, text or ${use.handle}`, describe(key))
+  const missing = use.usages(encrypts).find((usage) => !key.usages.some((has) => has === usage))
   if (missing !== undefined) throw invalid(`key "${id}" to have the usage "${missing}"`, 'a key without')
-  return () => Promise.resolve(handle)
+  return () => Promise.resolve(key)
 }
 
 /** Keys that a program or a person wrote down often end with a line end. */
@@ -87,13 +91,6 @@ function bytesOfText(text: string): Uint8Array<ArrayBuffer> | undefined {
 function copyOf(key: unknown): Uint8Array<ArrayBuffer> | undefined {
   if (!ArrayBuffer.isView(key)) return undefined
   return new Uint8Array(new Uint8Array(key.buffer, key.byteOffset, key.byteLength))
-}
-
-function aesKeyOf(key: unknown): AesKey | undefined {
-  const { type, algorithm, usages } = Object(key)
-  const { name, length } = Object(algorithm)
-  const isAes = type === 'secret' && name === 'AES-GCM' && length === KEY_BYTES * 8 && Array.isArray(usages)
-  return isAes ? (key as AesKey) : undefined
 }
 
 /** Not the id itself: somebody may have written the key in its place. */
@@ -109,6 +106,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   }
 }
 
-function invalid(expected: string, got: string): ConfigurationError {
-  return new ConfigurationError(`encryptedStore: expected ${expected}, got ${got}`, { code: 'encryption_key_invalid' })
+function faultsOf({ subject }: KeyUse): (expected: string, got: string) => ConfigurationError {
+  return (expected, got) =>
+    new ConfigurationError(`${subject}: expected ${expected}, got ${got}`, { code: 'encryption_key_invalid' })
 }
