@@ -83,6 +83,8 @@ export type TelemetryEvent =
   | { readonly name: 'session_persist_failed'; readonly client: string }
   /** The server did not take back a token that is not needed any more. */
   | { readonly name: 'revocation_failed'; readonly client: string; readonly error: string }
+  /** Redis throws records away to make room, by this `maxmemory-policy`: users are signed out then. */
+  | { readonly name: 'records_evictable'; readonly policy: string }
   /** An entry of an encrypted store counts as missing, or was not kept. */
   | { readonly name: 'entry_ignored'; readonly reason: EntryFault }
 
