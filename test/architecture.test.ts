@@ -30,6 +30,7 @@ const HOUSE: House = {
     next: 5,
     'stores/redis': 5,
     'stores/keyv': 5,
+    'stores/postgres': 5,
     node: 5,
     otel: 5,
     diagnostics: 5,
