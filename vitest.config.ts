@@ -14,6 +14,8 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/support/build-once.ts'],
     testTimeout: 30_000,
+    // Only the tests of test/chaos run at the same time within a file, and they mostly wait.
+    maxConcurrency: 8,
     dangerouslyIgnoreUnhandledErrors: false,
     // A snapshot that is missing fails like one that differs; `--update` writes both.
     update: 'none',

@@ -2,10 +2,15 @@ import { assertion } from './assertion.ts'
 import { dpopFetch } from './dpop-fetch.ts'
 import { exitTime } from './exit-time.ts'
 import type { Benchmark } from './figures.ts'
+import { fleetCold } from './fleet-cold.ts'
+import { fleetHit } from './fleet-hit.ts'
+import { fleetWarm } from './fleet-warm.ts'
 import { herd } from './herd.ts'
 import { importTime } from './import-time.ts'
 import { memory } from './memory.ts'
+import { millionKeys } from './million-keys.ts'
 import { proof } from './proof.ts'
+import { redisDown } from './redis-down.ts'
 import { shortTokens } from './short-tokens.ts'
 import { warmGet } from './warm-get.ts'
 import { wrappedFetch } from './wrapped-fetch.ts'
@@ -19,7 +24,15 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['assertion', assertion],
   ['proof', proof],
   ['dpop-fetch', dpopFetch],
+  ['fleet-warm', fleetWarm],
+  ['fleet-cold', fleetCold],
+  ['fleet-hit', fleetHit],
+  ['redis-down', redisDown],
   ['memory', memory],
+  ['million-keys', millionKeys],
   ['import', importTime],
   ['exit', exitTime],
 ])
+
+/** Those that take minutes: measured when they are asked for by name. */
+export const longBenchmarks: ReadonlySet<string> = new Set(['million-keys'])

@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process'
 import { cpus } from 'node:os'
-import { benchmarks } from './benchmarks.ts'
+import { benchmarks, longBenchmarks } from './benchmarks.ts'
 import { type Figure, tableOf } from './figures.ts'
 import { programPath } from './loopback.ts'
 
 const wanted = process.argv.slice(2)
-const names = wanted.length > 0 ? wanted : [...benchmarks.keys()]
+const names = wanted.length > 0 ? wanted : [...benchmarks.keys()].filter((name) => !longBenchmarks.has(name))
 for (const name of names) {
   if (benchmarks.has(name)) continue
   console.error(`expected benchmarks out of ${[...benchmarks.keys()].join(', ')}, got ${name}`)

@@ -15,6 +15,8 @@ export interface AuthorizationServerOptions {
   readonly strictAudience?: boolean
   /** Whether proofs need a nonce of the server, which changes every minute (RFC 9449 section 8). Default: false. */
   readonly requireDPoPNonce?: boolean
+  /** Awaited when a token request has come, before it is looked at. */
+  readonly onTokenRequest?: () => Promise<void>
   /** Further settings of the provider, for what machine clients do not need. */
   readonly settings?: Configuration
 }
@@ -56,6 +58,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   const issuer = `http://127.0.0.1:${port}`
   const provider = createProvider(issuer, options, assertions)
   provider.use(async (context, next) => {
+    if (context.path === '/token') await options.onTokenRequest?.()
     await next()
     if (context.path === '/token') tokenRequests.push(seenTokenRequest(context))
   })

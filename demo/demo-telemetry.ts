@@ -1,13 +1,13 @@
 import { EventEmitter } from 'node:events'
 import type { Telemetry } from 'evertoken'
-import type { Report } from './report.ts'
+import type { Account } from './report.ts'
 
 /** Turns what the library tells into lines of the report; emits `renewal_failed` and `obtained`. */
 export interface DemoTelemetry extends Telemetry {
   readonly events: EventEmitter
 }
 
-export function createDemoTelemetry(report: Report): DemoTelemetry {
+export function createDemoTelemetry(report: Account): DemoTelemetry {
   const events = new EventEmitter()
   const waiting = new Map<string, number>()
   const hasToken = new Set<string>()
@@ -20,7 +20,10 @@ export function createDemoTelemetry(report: Report): DemoTelemetry {
     })
     waiting.set(client, (waiting.get(client) ?? 0) + 1)
     try {
-      return await work()
+      const token = await work()
+      // From here on its requests are renewals, whoever made the first one.
+      hasToken.add(client)
+      return token
     } finally {
       clearImmediate(turn)
       waiting.set(client, (waiting.get(client) ?? 1) - 1)
@@ -33,7 +36,6 @@ export function createDemoTelemetry(report: Report): DemoTelemetry {
     report.totals.tokenRequests++
     const result = await work()
     const isBehind = (waiting.get(client) ?? 0) === 0
-    hasToken.add(client)
     const text = isFirst
       ? 'token obtained'
       : isBehind
@@ -62,6 +64,8 @@ export function createDemoTelemetry(report: Report): DemoTelemetry {
       return work({})
     },
     note(event) {
+      if (event.name === 'lock_down') report.line('', 'the lock is not to be had: asks for itself', 'bad')
+      if (event.name === 'lock_up') report.line('', 'takes turns again', 'good')
       if (event.name === 'proof_retried')
         report.line(event.client, 'the authorization server asked for its nonce: another proof', 'busy')
       if (event.name !== 'renewal_failed') return

@@ -11,6 +11,14 @@ export interface ResourceServerOptions {
   readonly scope: string
   /** Takes DPoP-bound tokens only, with proofs that pass this check (RFC 9449). Default: takes Bearer tokens. */
   readonly dpop?: DPoPCheck
+  /** Awaited when a genuine token has come with a request, before it is looked for among those that are refused. */
+  readonly onToken?: (arrival: TokenArrival) => Promise<void>
+}
+
+/** A genuine token, and the path and query that it came with. */
+export interface TokenArrival {
+  readonly jti: string
+  readonly target: string
 }
 
 /** An API that checks access tokens. */
@@ -35,20 +43,21 @@ interface Answer {
 
 /** Starts an API that takes JWT access tokens (RFC 9068) of one issuer, for itself, with one scope value. */
 export async function startResourceServer(options: ResourceServerOptions): Promise<ResourceServer> {
-  const { issuer, audience, scope, dpop } = options
+  const { issuer, audience, scope, dpop, onToken } = options
   const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
   const answers = new Map<number, number>()
   const rejected = new Set<string>()
   let current: string | undefined
   let rejectsAll = false
 
-  async function verifyToken(token: string): Promise<JWTPayload> {
+  async function verifyToken(token: string, target: string): Promise<JWTPayload> {
     const payload = await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt' }).then(
       (verified) => verified.payload,
       (error) => {
         throw invalidToken(error instanceof errors.JWTExpired ? 'expired' : 'not valid here')
       },
     )
+    await onToken?.({ jti: String(payload.jti), target })
     if (rejectsAll || rejected.has(String(payload.jti))) throw invalidToken('revoked')
     if (!String(payload.scope).split(' ').includes(scope)) throw new Refusal('insufficient_scope', '', scope)
     current = payload.jti
@@ -56,9 +65,10 @@ export async function startResourceServer(options: ResourceServerOptions): Promi
   }
 
   async function answerTo(request: IncomingMessage): Promise<Answer> {
-    if (dpop === undefined) return await bearerAnswer(request, verifyToken)
-    const { method = '', headers } = request
-    const verdict = await dpop.check({ method, url: `http://127.0.0.1:${port}${request.url}`, headers }, verifyToken)
+    const { method = '', url = '', headers } = request
+    const verify = (token: string): Promise<JWTPayload> => verifyToken(token, url)
+    if (dpop === undefined) return await bearerAnswer(request, verify)
+    const verdict = await dpop.check({ method, url: `http://127.0.0.1:${port}${url}`, headers }, verify)
     const date = new Date(dpop.now()).toUTCString()
     return { status: verdict.refusal?.status ?? 200, headers: { date, ...verdict.headers } }
   }

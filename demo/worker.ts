@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { AuthorizedFetch } from 'evertoken'
-import type { Report } from './report.ts'
+import type { Account } from './report.ts'
 
 /** Calls one API again and again until it is told to stop. */
 export interface Worker {
@@ -9,13 +9,17 @@ export interface Worker {
 }
 
 const PAUSE_MS = 100
-/** A line about calls that went well, so often. */
-const CALLS_PER_LINE = 60
 
-export function startWorker(
-  name: string,
-  { call, path, report }: { call: AuthorizedFetch; path: string; report: Report },
-): Worker {
+/** What a worker does, and where it tells of it. */
+export interface WorkerOptions {
+  readonly call: AuthorizedFetch
+  readonly path: string
+  readonly report: Account
+  /** A line about calls that went well, so often. Default 60. */
+  readonly callsPerLine?: number
+}
+
+export function startWorker(name: string, { call, path, report, callsPerLine = 60 }: WorkerOptions): Worker {
   const stopping = new AbortController()
   const { totals } = report
 
@@ -35,7 +39,7 @@ export function startWorker(
   async function work(): Promise<void> {
     for (let calls = 1; !stopping.signal.aborted; calls++) {
       await callOnce()
-      if (calls % CALLS_PER_LINE === 0) report.line(name, `${calls} calls so far, token served from memory`, 'good')
+      if (calls % callsPerLine === 0) report.line(name, `${calls} calls so far, token served from memory`, 'good')
       await pause(PAUSE_MS, undefined, { signal: stopping.signal }).catch(() => {})
     }
   }

@@ -2,6 +2,7 @@ export { type AssertionFileOptions, assertionFromFile } from './assertion-from-f
 export { type AssertionQuery, type AssertionUrlOptions, assertionFromUrl } from './assertion-from-url.ts'
 export type { CertificateExtras, ClientCertificateSource } from './certificate-source.ts'
 export { type ClientCertificateOptions, clientCertificate, type NodeClientCertificate } from './client-certificate.ts'
+export { type FileLockOptions, fileLock } from './file-lock.ts'
 export { type NodeSignerOptions, nodeSigner } from './node-signer.ts'
 export { type Pkcs11Signer, type Pkcs11SignerOptions, pkcs11Signer } from './pkcs11-signer.ts'
 export type { NodeKey } from './read-private-key.ts'

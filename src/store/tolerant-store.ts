@@ -30,7 +30,7 @@ const DEADLINE_MS = 250
 /** So many failures in a row, and the store is left alone for a second at a time. */
 const THRESHOLD = 3
 /** A store that is down and hangs costs the caller whose call tries it no more than this; one that is up again answers within it. */
-const PROBE_WAIT_MS = 25
+const PROBE_WAIT_MS = 10
 
 /**
  * Tolerates one store: each operation has a deadline, and a store that fails three times in a row is asked once a second until it answers.

@@ -118,6 +118,26 @@ describe.skipIf(isMissing)(title, () => {
     expect(await heldLocks(redis)).toBe(0)
   })
 
+  it('F6.01 F7.05 lets the call that tries a server which hangs wait for 10 ms, and gives back what comes late', async () => {
+    const clock = createTestClock()
+    const lock = redisLock(client, { clock })
+    redis.pause()
+    const first = rejection(lock('name', async () => 'taken'))
+    await clock.untilPending(2)
+    await clock.advance(250)
+    expect(await first).toMatchObject({ code: 'lock_unavailable' })
+    await clock.advance(1000)
+    const probe = rejection(lock('name', async () => 'taken'))
+    await clock.untilPending(3)
+    await clock.advance(10)
+    expect(await probe).toMatchObject({ code: 'lock_unavailable' })
+    redis.resume()
+    // The answer to the probe tells everybody that the server is up; the locks that came late are given back.
+    const again = (): Promise<string> => lock('another', async () => 'had a turn').catch(({ code }) => code)
+    await expect.poll(again).toBe('had a turn')
+    await expect.poll(() => heldLocks(redis)).toBe(0)
+  })
+
   it.each([
     {
       name: 'has no memory left',

@@ -1,11 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import type { WithLock } from 'evertoken'
 import { type RedisLockOptions, redisLock } from 'evertoken/stores/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { rejection } from '../support/fixtures.ts'
-import { root } from '../support/manifest.ts'
+import { itKeepsTheLeaseContract, LEASE_MS } from '../support/lease-contract.ts'
+import { withLoss } from '../support/lock-holder.ts'
 import {
   type Connection,
   clientLibraries,
@@ -19,21 +17,17 @@ import { itKeepsTheLockContract } from '../support/with-lock-contract.ts'
 const isMissing = !hasRedis && process.env.CI === undefined
 const title = isMissing ? 'redisLock (skipped: redis-server is not installed, see test/setup.sh)' : 'redisLock'
 
-/** Long enough for a loaded machine to renew in time, short enough to outwait. */
-const LEASE_MS = 900
 const DEADLINE_MS = 250
 
 describe.skipIf(isMissing)(title, () => {
   let redis: RedisServer
   const connections: Connection[] = []
-  const children: ChildProcess[] = []
   beforeAll(async () => {
     redis = await startRedis()
   })
   beforeEach(() => redis.command('FLUSHALL'))
   afterEach(async () => {
     redis.resume()
-    for (const child of children.splice(0)) child.kill('SIGKILL')
     for (const connection of connections.splice(0)) await connection.close()
   })
   afterAll(() => redis?.stop())
@@ -46,6 +40,8 @@ describe.skipIf(isMissing)(title, () => {
     }
 
     itKeepsTheLockContract(async () => ({ locks: [await createLock(), await createLock()] }))
+
+    itKeepsTheLeaseContract(() => ({ createLock, place: { kind: 'redis', place: redis.port } }))
 
     it('F7.08 names its key by a hash, apart from the keys of data, and leaves no more than a mark until the lease would be over', async () => {
       const lock = await createLock({ prefix: 'app:' })
@@ -74,19 +70,9 @@ describe.skipIf(isMissing)(title, () => {
         return { found: await waiter('name', async () => 'had a turn', { meanwhile }), times }
       })
       expect(asked).toEqual({ found: 'found', times: 3 })
-      // Looked at once, and with the second of three askings.
-      expect(await calls(redis, 'eval')).toBe(3)
+      // The waiter looked at the lock once; the other command is that of the holder, who gave it back.
+      expect(await calls(redis, 'eval')).toBe(2)
       expect(await heldLocks(redis)).toBe(0)
-    })
-
-    it('F7.07 keeps a lock for as long as the task runs, however short the lease', async () => {
-      const [holder, waiter] = [await createLock({ leaseMs: LEASE_MS }), await createLock({ waitMs: LEASE_MS * 2 })]
-      let losses = 0
-      const task = async (): Promise<unknown> => rejection(waiter('name', async () => 'taken'))
-      const refused = await holder('name', task, { onLost: () => losses++ })
-      expect(refused).toMatchObject({ name: 'StoreError', code: 'lock_timeout' })
-      expect(losses).toBe(0)
-      expect(await waiter('name', async () => 'free')).toBe('free')
     })
 
     it('F7.03 tells of a lock that Redis has lost while the task runs; the task goes on', async () => {
@@ -195,61 +181,13 @@ describe.skipIf(isMissing)(title, () => {
       await Promise.all(waiting)
       expect(watched.count).toBeLessThanOrEqual(40 * (1 + watched.seconds * 20))
     })
-
-    it('F7.01 goes to the next one when its holder is killed, after the lease', async () => {
-      const holder = await hold(children, redis, LEASE_MS * 2)
-      const lock = await createLock({ leaseMs: LEASE_MS * 2 })
-      const startedAt = performance.now()
-      holder.child.kill('SIGKILL')
-      expect(await lock('name', async () => 'next')).toBe('next')
-      expect(performance.now() - startedAt).toBeLessThan(LEASE_MS * 2 + 1000)
-    })
-
-    it('F7.02 tells a holder that was stopped for longer than its lease, and lets it release nothing', async () => {
-      const holder = await hold(children, redis, LEASE_MS)
-      const lock = await createLock()
-      holder.child.kill('SIGSTOP')
-      const seen = await lock('name', async () => {
-        holder.child.kill('SIGCONT')
-        const lost = await holder.next()
-        holder.child.stdin?.end('finish')
-        return [lost, await holder.next(), await heldLocks(redis)]
-      })
-      expect(seen).toEqual(['lost', 'done', 1])
-      // Nothing of the lock keeps it alive.
-      if (holder.child.exitCode === null) await once(holder.child, 'exit')
-      expect(holder.child.exitCode).toBe(0)
-    })
   })
 
-  it.each<{ name: string; options: object; code: string; message: string }>([
-    { name: 'a lease of nothing', options: { leaseMs: 0 }, code: 'option_invalid', message: 'leaseMs' },
-    { name: 'a lease without end', options: { leaseMs: Infinity }, code: 'option_invalid', message: 'leaseMs' },
-    { name: 'a lease shorter than a renewal', options: { leaseMs: 500 }, code: 'option_invalid', message: 'leaseMs' },
-    { name: 'a deadline that is a text', options: { deadlineMs: '1' }, code: 'option_invalid', message: 'deadlineMs' },
-    { name: 'a wait below zero', options: { waitMs: -1 }, code: 'option_invalid', message: 'waitMs' },
-    { name: 'a prefix that is none', options: { prefix: 7 }, code: 'option_invalid', message: 'prefix' },
-    { name: 'an option that does not exist', options: { ttl: 7 }, code: 'option_unknown', message: '"ttl"' },
-  ])('refuses $name', ({ options, code, message }) => {
-    const create = (): WithLock => redisLock({ call: async () => 1 }, options)
-    expect(create).toThrow(expect.objectContaining({ name: 'ConfigurationError', code }))
-    expect(create).toThrow(message)
+  it('refuses a prefix that is none', () => {
+    const prefix: string = JSON.parse('7')
+    expect(() => redisLock({ call: async () => 1 }, { prefix })).toThrow(/prefix/)
   })
 })
-
-/** Runs a task that can wait for the news of a loss, and counts that news. */
-async function withLoss<T>(lock: WithLock, task: (lost: Promise<void>) => Promise<T>): Promise<unknown> {
-  let losses = 0
-  let tell = (): void => {}
-  const lost = new Promise<void>((resolve) => {
-    tell = resolve
-  })
-  const onLost = (): void => {
-    losses++
-    tell()
-  }
-  return { result: await lock('name', () => task(lost), { onLost }), losses }
-}
 
 async function calls(redis: RedisServer, command: string): Promise<number> {
   const stats = String(await redis.command('INFO', 'commandstats'))
@@ -266,25 +204,4 @@ async function looks(
   await expect.poll(() => calls(redis, 'eval'), { interval: 20, timeout: 20_000 }).toBeGreaterThanOrEqual(atLeast)
   const count = await calls(redis, 'eval')
   return { count, seconds: (performance.now() - startedAt) / 1000 }
-}
-
-interface Holder {
-  readonly child: ChildProcess
-  /** The next thing that it says. */
-  next(): Promise<string>
-}
-
-/** A process that holds the lock. */
-async function hold(children: ChildProcess[], { port }: RedisServer, leaseMs: number): Promise<Holder> {
-  const args = ['test/support/programs/lock-holder.mjs', String(port), 'name', String(leaseMs)]
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] })
-  children.push(child)
-  const lines: string[] = []
-  const reader = createInterface(child.stdout).on('line', (line) => lines.push(line))
-  const next = async (): Promise<string> => {
-    if (lines.length === 0) await once(reader, 'line')
-    return lines.shift() ?? ''
-  }
-  expect(await next()).toBe('held')
-  return { child, next }
 }

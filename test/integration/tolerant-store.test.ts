@@ -88,7 +88,7 @@ describe('C2 a tolerant store', () => {
     expect(recorder.events).toEqual([DOWN, UP])
   })
 
-  it('F6.01 costs no time while it is down, and 25 ms where the call that tries it hangs', async () => {
+  it('F6.01 costs no time while it is down, and 10 ms where the call that tries it hangs', async () => {
     const { store, asked, clock } = tolerated({ read: hangs, write: hangs })
     const slow = [1, 2, 3].map(() => store.get('key'))
     await clock.advance(250)
@@ -100,12 +100,12 @@ describe('C2 a tolerant store', () => {
       isFree = true
     })
     await settle()
-    await clock.advance(24)
+    await clock.advance(9)
     expect([isFree, await store.get('key')]).toEqual([false, undefined])
     await clock.advance(1)
     await probe
     expect(asked).toHaveLength(4)
-    await clock.advance(225)
+    await clock.advance(240)
     expect(clock.pending).toBe(0)
   })
 
@@ -117,7 +117,7 @@ describe('C2 a tolerant store', () => {
     await clock.advance(1000)
     const probe = store.get('key')
     await settle()
-    await clock.advance(25)
+    await clock.advance(10)
     expect(await probe).toBeUndefined()
     late.resolve('late')
     await settle()

@@ -4,7 +4,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.ts'
+import { freePort } from '../../demo/free-port.ts'
 
 /** A real server of this test alone: database and user are `postgres`, and nobody asks for a password. */
 export interface PostgresServer {

@@ -1,4 +1,5 @@
-export type { PostgresRecordsClient, PostgresRecordsPool } from './postgres-queries.ts'
+export { type PostgresLockOptions, postgresLock } from './postgres-lock.ts'
+export type { PostgresClient, PostgresPool } from './postgres-pool.ts'
 export {
   createRecordsTable,
   type PostgresRecordsOptions,

@@ -2,11 +2,11 @@ import { Buffer } from 'node:buffer'
 import type { PlainRecords, PlainStoreSettings } from '../../store/index.ts'
 import { StoreError } from '../../token/index.ts'
 import { sha256, withDeadline } from '../../util/index.ts'
-import type { Query } from './postgres-queries.ts'
+import { openConnection, type PostgresPool, type Row } from './postgres-pool.ts'
 
 /** What {@link plainRecords} are made of. */
 export interface PlainRecordsOptions extends PlainStoreSettings {
-  readonly query: Query
+  readonly pool: PostgresPool
   readonly table: string
 }
 
@@ -19,7 +19,7 @@ const SWEEP_MS = 10_000
 
 /** Records as they are, one row each. */
 export function plainRecords({
-  query,
+  pool,
   table,
   prefix,
   maxValueBytes,
@@ -27,6 +27,7 @@ export function plainRecords({
   clock,
 }: PlainRecordsOptions): PlainRecords {
   const sql = statements(table)
+  const query = queriesOf(pool)
   let writes = 0
   /** Hashed, because a text of the server has no NUL and its index no more than 2,700 bytes. */
   const nameOf = async (key: string): Promise<string> => prefix + (await sha256(key))
@@ -40,22 +41,39 @@ export function plainRecords({
 
   return {
     async get(key, signal) {
-      const [row] = await query(sql.get, [await nameOf(key), maxValueBytes], signal)
-      if (row === undefined) return undefined
-      if (row.value instanceof Uint8Array) return Buffer.from(row.value).toString()
+      const { value } = await query(sql.get, [await nameOf(key), maxValueBytes], signal)
+      if (value === undefined) return undefined
+      if (value instanceof Uint8Array) return Buffer.from(value).toString()
       // It stays: what is here may be all that there is, and a later write replaces it.
-      telemetry.note({ name: 'entry_ignored', reason: row.value === null ? 'too_long' : 'malformed' })
+      telemetry.note({ name: 'entry_ignored', reason: value === null ? 'too_long' : 'malformed' })
       return undefined
     },
     async put(key, value, { version, lifetimeMs, signal }) {
       const lifetime = Math.max(Math.min(lifetimeMs, MAX_LIFETIME_MS), 0)
-      const rows = await query(sql.put, [await nameOf(key), version, Buffer.from(value), lifetime], signal)
+      const { written } = await query(sql.put, [await nameOf(key), version, Buffer.from(value), lifetime], signal)
       if (++writes % SWEEP_EVERY === 0) sweep()
-      return rows.length === 1
+      return written === 1
     },
     async delete(key, signal) {
       await query(sql.delete, [await nameOf(key)], signal)
     },
+  }
+}
+
+type Query = (text: string, values: readonly unknown[], signal: AbortSignal) => Promise<Row>
+
+/** Statements that are committed each by itself. A connection that failed, or gave no answer, is ended: after a failover another one leads to another server. */
+function queriesOf(pool: PostgresPool): Query {
+  return async (text, values, signal) => {
+    const connection = await openConnection(pool, signal)
+    let isUsable = false
+    try {
+      const row = await connection.ask(text, signal, values)
+      isUsable = true
+      return row
+    } finally {
+      connection.close(isUsable)
+    }
   }
 }
 
@@ -73,7 +91,7 @@ function statements(table: string): Statements {
     put: `INSERT INTO ${table} AS held (key, version, value, expires_at)
       VALUES ($1, $2, $3, now() + $4::float8 * interval '1 millisecond')
       ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value, expires_at = excluded.expires_at
-      WHERE held.version < excluded.version OR held.expires_at <= now() RETURNING 1`,
+      WHERE held.version < excluded.version OR held.expires_at <= now() RETURNING 1 AS written`,
     delete: `DELETE FROM ${table} WHERE key = $1`,
     sweep: `DELETE FROM ${table} WHERE key IN
       (SELECT key FROM ${table} WHERE expires_at <= now() LIMIT $1 FOR UPDATE SKIP LOCKED)`,

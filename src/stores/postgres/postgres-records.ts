@@ -7,7 +7,7 @@ import {
 import { optionInvalid } from '../../token/index.ts'
 import { describe } from '../../util/index.ts'
 import { plainRecords } from './plain-records.ts'
-import { type PostgresRecordsPool, queriesOf } from './postgres-queries.ts'
+import { assertPool, type PostgresPool } from './postgres-pool.ts'
 
 /** How {@link postgresRecords} are kept, encrypted or not. */
 export interface PostgresRecordsSettings extends AdaptedRecordsSettings {
@@ -34,12 +34,14 @@ const NAME = /^[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?$/
  * @throws ConfigurationError with code `option_invalid`, `option_unknown` or `encryption_key_invalid`; also where neither
  * `encryption` nor `plaintext: true` is given, or both.
  */
-export function postgresRecords(pool: PostgresRecordsPool, options: PostgresRecordsOptions): RecordStore {
+export function postgresRecords(pool: PostgresPool, options: PostgresRecordsOptions): RecordStore {
   return adaptedRecords(options, {
     subject: SUBJECT,
     options: ['table'],
-    createPlain: (settings) =>
-      plainRecords({ ...settings, table: quoted(SUBJECT, options.table), query: queriesOf(pool, SUBJECT) }),
+    createPlain(settings) {
+      assertPool(SUBJECT, pool)
+      return plainRecords({ ...settings, pool, table: quoted(SUBJECT, options.table) })
+    },
   })
 }
 

@@ -1,19 +1,17 @@
-// One process of a fleet: `node fleet-process.mjs <token endpoint> <redis port> <encryption key> <lease ms>`. Every line that comes in is a number
-// of calls to make at once; what came of them goes out, a line each.
+// One process of a fleet: `node fleet-process.mjs <token endpoint> <redis port> <encryption key> <lease ms>`, or with `postgres` or `file` as
+// fifth argument and a port or a folder as second one. Every line that comes in is a number of calls to make at once; what came of them goes
+// out, a line each.
 
 import { createInterface } from 'node:readline'
 import { clientSecretBasic, createTokenManager } from 'evertoken'
-import { redisLock, redisStore } from 'evertoken/stores/redis'
-import { Redis } from 'ioredis'
+import { openLock } from './open-lock.mjs'
 
-const [tokenEndpoint, port, key, leaseMs] = process.argv.slice(2)
-const client = new Redis({ port: Number(port), host: '127.0.0.1', maxRetriesPerRequest: 1, enableOfflineQueue: false })
-client.on('error', () => {})
-await new Promise((resolve) => client.once('ready', resolve))
+const [tokenEndpoint, place, key, leaseMs, kind = 'redis'] = process.argv.slice(2)
+const { withLock, store, close } = await openLock(kind, place, { key, leaseMs: Number(leaseMs), deadlineMs: 250 })
 const tokens = createTokenManager({
   clients: { api: { tokenEndpoint, clientId: 'machine', authentication: clientSecretBasic('a-long-enough-secret') } },
-  store: redisStore(client, { encryption: { keys: [{ id: 'a', key }] } }),
-  lock: redisLock(client, { leaseMs: Number(leaseMs) }),
+  store,
+  lock: withLock,
 })
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`)
 
@@ -25,4 +23,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   say({ tokens: [...new Set(got)], failed: answers.length - got.length, ms: Math.round(performance.now() - startedAt) })
 }
 await tokens.close()
-client.disconnect()
+await close()

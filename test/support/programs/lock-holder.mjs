@@ -1,18 +1,17 @@
-// Holds a lock until a line comes in: `node lock-holder.mjs <port> <name> <leaseMs>`. Says what happens, a line each.
+// Holds a lock until a line comes in: `node lock-holder.mjs <redis|postgres|file> <port or folder> <name> <leaseMs>`. Says what happens, a line each.
 import { once } from 'node:events'
-import { redisLock } from 'evertoken/stores/redis'
-import { Redis } from 'ioredis'
+import { openLock } from './open-lock.mjs'
 
-const [port, name, leaseMs] = process.argv.slice(2)
-const client = new Redis({ port: Number(port), host: '127.0.0.1' })
-const withLock = redisLock(client, { leaseMs: Number(leaseMs) })
+const [kind, place, name, leaseMs] = process.argv.slice(2)
+const { withLock, close } = await openLock(kind, place, { leaseMs: Number(leaseMs), deadlineMs: 250 })
 const say = (line) => process.stdout.write(`${line}\n`)
 
 const task = async () => {
   say('held')
   await once(process.stdin, 'data')
 }
+say('asks')
 await withLock(name, task, { onLost: () => say('lost') })
 say('done')
-client.disconnect()
+await close()
 process.stdin.destroy()

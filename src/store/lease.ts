@@ -1,7 +1,7 @@
-import type { Clock } from '../../util/index.ts'
+import type { Clock } from '../util/index.ts'
 
 /** A lock that is held, and what keeps it. */
-export interface LeaseOptions {
+export interface HeldLock {
   /** Whether the lock is still ours, and if so for another `leaseMs`. */
   readonly renew: () => Promise<boolean>
   readonly clock: Clock
@@ -9,10 +9,12 @@ export interface LeaseOptions {
   /** When the command was sent that took the lock: the lease began then or later. */
   readonly takenAt: number
   readonly onLost: () => void
+  /** Aborts when the lock is known to be gone. */
+  readonly gone?: AbortSignal | undefined
 }
 
 /** A lease under renewal. */
-export interface Lease {
+export interface KeptLease {
   /** Stops the renewal; tells whether the loss has been told already. */
   end(): { readonly isLost: boolean }
 }
@@ -24,10 +26,12 @@ const RENEWALS = 3
  * Renews a lease until its end is asked for or it is lost: the server says so, or does not answer until the time is up
  * by this machine's clock. A process that was stopped for longer than the lease asks as soon as it runs again.
  */
-export function keepLease({ renew, clock, leaseMs, takenAt, onLost }: LeaseOptions): Lease {
+export function keepLease({ renew, clock, leaseMs, takenAt, onLost, gone }: HeldLock): KeptLease {
   let until = takenAt + leaseMs
   let state: 'held' | 'lost' | 'ended' = 'held'
   let cancel = schedule(leaseMs / RENEWALS)
+  gone?.addEventListener('abort', lose, { once: true })
+  if (gone?.aborted) lose()
 
   function schedule(afterMs: number): () => void {
     return clock.setTimer(() => void attempt(), afterMs)
@@ -39,10 +43,14 @@ export function keepLease({ renew, clock, leaseMs, takenAt, onLost }: LeaseOptio
     if (state !== 'held') return
     if (answer === true) until = askedAt + leaseMs
     const leftMs = until - clock.now()
-    if (answer === false || leftMs <= 0) {
-      state = 'lost'
-      onLost()
-    } else cancel = schedule(Math.min(leaseMs / RENEWALS, leftMs))
+    if (answer === false || leftMs <= 0) lose()
+    else cancel = schedule(Math.min(leaseMs / RENEWALS, leftMs))
+  }
+  function lose(): void {
+    if (state !== 'held') return
+    state = 'lost'
+    cancel()
+    onLost()
   }
 
   return {
@@ -50,6 +58,7 @@ export function keepLease({ renew, clock, leaseMs, takenAt, onLost }: LeaseOptio
       const isLost = state === 'lost'
       state = 'ended'
       cancel()
+      gone?.removeEventListener('abort', lose)
       return { isLost }
     },
   }

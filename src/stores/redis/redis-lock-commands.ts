@@ -1,3 +1,4 @@
+import type { LockCommands } from '../../store/index.ts'
 import type { SendCommand } from './redis-client.ts'
 
 /** What stands in place of an owner for the rest of a lease, so that whoever comes next hears that somebody was there. */
@@ -17,18 +18,8 @@ local marked = redis.pcall('set', KEYS[1], ${FREE}, 'PX', ARGV[2])
 if marked.err then redis.call('del', KEYS[1]) end
 return 1`
 
-/** Whether a lock was taken, and whether nobody else had it in the time of a lease before. */
-export type Acquired = 'first' | 'next' | undefined
-
-/** One lock in Redis as one owner sees it; `renew` and `release` answer whether the lock was that owner's. */
-export interface LockCommands {
-  acquire(): Promise<Acquired>
-  renew(): Promise<boolean>
-  release(): Promise<boolean>
-}
-
 /** Compares the owner and acts in one step, on the server. */
-export function lockCommands(send: SendCommand, key: string, { owner, leaseMs }: LockOwner): LockCommands {
+export function redisLockCommands(send: SendCommand, key: string, { owner, leaseMs }: LockOwner): LockCommands {
   const lease = String(Math.ceil(leaseMs))
   const run = async (script: string): Promise<number> =>
     Number(await send(['EVAL', script, '1', key, owner, lease], key))

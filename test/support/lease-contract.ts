@@ -1,0 +1,134 @@
+import { once } from 'node:events'
+import type { Awaitable, WithLock } from 'evertoken'
+import { afterEach, expect, it } from 'vitest'
+import { rejection } from './fixtures.ts'
+import { askElsewhere, type Holder, holdElsewhere, type LockPlace } from './lock-holder.ts'
+
+/** What every lock that processes share can be told. */
+interface LeaseOptions {
+  readonly leaseMs?: number
+  readonly deadlineMs?: number
+  readonly waitMs?: number
+}
+
+/** One kind of lock that processes share. */
+export interface LeaseUnderTest {
+  /** A lock as another process would have it. */
+  createLock(options?: LeaseOptions): Awaitable<WithLock>
+  readonly place: LockPlace
+}
+
+/** Long enough for a loaded machine to renew in time, short enough to outwait. */
+export const LEASE_MS = 900
+const DEADLINE_MS = 250
+const SHORT = { leaseMs: LEASE_MS, deadlineMs: DEADLINE_MS }
+
+/** What everybody may expect of a lock that lasts for a lease, as tests; to be called inside `describe`. */
+export function itKeepsTheLeaseContract(subject: () => LeaseUnderTest): void {
+  const holders: Holder[] = []
+  afterEach(() => {
+    for (const { child } of holders.splice(0)) child.kill('SIGKILL')
+  })
+  const created = async (options?: LeaseOptions): Promise<WithLock> => subject().createLock(options)
+  const started = <T extends Holder>(holder: T): T => {
+    holders.push(holder)
+    return holder
+  }
+
+  it('F7.07 keeps a lock for as long as the task runs, however short the lease', async () => {
+    const [holder, waiter] = [await created(SHORT), await created({ ...SHORT, waitMs: LEASE_MS * 2 })]
+    let losses = 0
+    const task = async (): Promise<unknown> => rejection(waiter('name', async () => 'taken'))
+    const refused = await holder('name', task, { onLost: () => losses++ })
+    expect(refused).toMatchObject({ name: 'StoreError', code: 'lock_timeout', retryable: true })
+    expect(losses).toBe(0)
+    expect(await waiter('name', async () => 'free')).toBe('free')
+  })
+
+  it('C6 F7.01 goes to the next one when its holder is killed, when the lease is over at the latest', async () => {
+    const { child } = started(await holdElsewhere(subject().place, LEASE_MS * 2))
+    const lock = await created({ ...SHORT, leaseMs: LEASE_MS * 2 })
+    const startedAt = performance.now()
+    child.kill('SIGKILL')
+    expect(await lock('name', async () => 'next')).toBe('next')
+    expect(performance.now() - startedAt).toBeLessThan(LEASE_MS * 2 + 1000)
+  })
+
+  it('C6 F7.02 F7.04 goes to the next one when its holder is paused; that one hears so when it runs again, and releases nothing', async () => {
+    const holder = started(await holdElsewhere(subject().place, LEASE_MS))
+    const [lock, third] = [await created(SHORT), await created({ ...SHORT, waitMs: LEASE_MS })]
+    holder.child.kill('SIGSTOP')
+    const startedAt = performance.now()
+    const seen = await lock('name', async () => {
+      const waitedMs = performance.now() - startedAt
+      holder.child.kill('SIGCONT')
+      const said = [await holder.next()]
+      holder.finish()
+      said.push(await holder.next())
+      const refused = await rejection(third('name', async () => 'taken'))
+      return { said, refused, waitedMs }
+    })
+    expect(seen).toMatchObject({ said: ['lost', 'done'], refused: { code: 'lock_timeout' } })
+    expect(seen.waitedMs).toBeLessThan(LEASE_MS + 1000)
+    expect(await third('name', async () => 'free')).toBe('free')
+    // Nothing of the lock keeps it alive.
+    if (holder.child.exitCode === null) await once(holder.child, 'exit')
+    expect(holder.child.exitCode).toBe(0)
+  })
+
+  it("F7.04 F7.02 releases nothing that is the next one's when its task ends in the moment in which it runs again", async () => {
+    const holder = started(await holdElsewhere(subject().place, LEASE_MS))
+    const [lock, third] = [await created(SHORT), await created({ ...SHORT, waitMs: LEASE_MS })]
+    holder.child.kill('SIGSTOP')
+    const seen = await lock('name', async () => {
+      holder.finish()
+      holder.child.kill('SIGCONT')
+      const said = [await holder.next(), await holder.next()]
+      return { said, refused: await rejection(third('name', async () => 'taken')) }
+    })
+    expect(seen).toMatchObject({ said: ['lost', 'done'], refused: { code: 'lock_timeout' } })
+  })
+
+  it('C6 F7.02 has four who wait take turns when a holder is paused: one at a time, and each of them', async () => {
+    const holder = started(await holdElsewhere(subject().place, LEASE_MS))
+    const locks = await Promise.all(Array.from({ length: 4 }, () => created({ ...SHORT, waitMs: 20_000 })))
+    holder.child.kill('SIGSTOP')
+    let [inside, most] = [0, 0]
+    const task = async (): Promise<string> => {
+      most = Math.max(most, ++inside)
+      await new Promise(setImmediate)
+      inside--
+      return 'had a turn'
+    }
+    expect(await Promise.all(locks.map((lock) => lock('name', task)))).toEqual(Array(4).fill('had a turn'))
+    expect(most).toBe(1)
+  })
+
+  it('keeps a process alive that has nothing to do but to wait for its turn', async () => {
+    const [lock, other] = [await created(SHORT), await created({ ...SHORT, waitMs: LEASE_MS })]
+    const waiter = await lock('name', async () => {
+      const waiting = started(askElsewhere(subject().place, 60_000))
+      expect(await waiting.next()).toBe('asks')
+      // For that long it has nothing but its pauses.
+      await rejection(other('name', async () => 'taken'))
+      expect(waiting.child.exitCode).toBeNull()
+      return waiting
+    })
+    expect(await waiter.next()).toBe('held')
+    waiter.finish()
+    expect(await waiter.next()).toBe('done')
+  })
+
+  it.each<{ name: string; options: object; code: string; message: string }>([
+    { name: 'a lease of nothing', options: { leaseMs: 0 }, code: 'option_invalid', message: 'leaseMs' },
+    { name: 'a lease without end', options: { leaseMs: Infinity }, code: 'option_invalid', message: 'leaseMs' },
+    { name: 'a lease shorter than a renewal', options: { leaseMs: 500 }, code: 'option_invalid', message: 'leaseMs' },
+    { name: 'a deadline that is a text', options: { deadlineMs: '1' }, code: 'option_invalid', message: 'deadlineMs' },
+    { name: 'a wait below zero', options: { waitMs: -1 }, code: 'option_invalid', message: 'waitMs' },
+    { name: 'a clock that is none', options: { clock: {} }, code: 'option_invalid', message: 'clock' },
+    { name: 'an option that does not exist', options: { ttl: 7 }, code: 'option_unknown', message: '"ttl"' },
+  ])('refuses $name', async ({ options, code, message }) => {
+    const error = await rejection(created(options))
+    expect(error).toMatchObject({ name: 'ConfigurationError', code, message: expect.stringContaining(message) })
+  })
+}
