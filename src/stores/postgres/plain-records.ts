@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { PlainRecords, PlainStoreSettings } from '../../store/index.ts'
+import { localLock, type PlainRecords, type PlainStoreSettings } from '../../store/index.ts'
 import { StoreError } from '../../token/index.ts'
 import { sha256, withDeadline } from '../../util/index.ts'
 import { openConnection, type PostgresPool, type Row } from './postgres-pool.ts'
@@ -28,6 +28,8 @@ export function plainRecords({
 }: PlainRecordsOptions): PlainRecords {
   const sql = statements(table)
   const query = queriesOf(pool)
+  /** Whoever writes a row waits for others that do, with a connection, at the server; and of two connections the later call may come first. */
+  const inTurn = localLock()
   let writes = 0
   /** Hashed, because a text of the server has no NUL and its index no more than 2,700 bytes. */
   const nameOf = async (key: string): Promise<string> => prefix + (await sha256(key))
@@ -50,12 +52,15 @@ export function plainRecords({
     },
     async put(key, value, { version, lifetimeMs, signal }) {
       const lifetime = Math.max(Math.min(lifetimeMs, MAX_LIFETIME_MS), 0)
-      const { written } = await query(sql.put, [await nameOf(key), version, Buffer.from(value), lifetime], signal)
+      const name = await nameOf(key)
+      const values = [name, version, Buffer.from(value), lifetime]
+      const { written } = await inTurn(name, () => query(sql.put, values, signal), { signal })
       if (++writes % SWEEP_EVERY === 0) sweep()
       return written === 1
     },
     async delete(key, signal) {
-      await query(sql.delete, [await nameOf(key)], signal)
+      const name = await nameOf(key)
+      await inTurn(name, () => query(sql.delete, [name], signal), { signal })
     },
   }
 }
