@@ -1,4 +1,4 @@
-import type { PlainRecords, PlainStoreSettings, WithLock } from '../../store/index.ts'
+import { localLock, type PlainRecords, type PlainStoreSettings, type WithLock } from '../../store/index.ts'
 import type { EntryFault } from '../../telemetry/index.ts'
 import { StoreError } from '../../token/index.ts'
 import { byteLength, sha256, waitFor } from '../../util/index.ts'
@@ -47,7 +47,7 @@ export function plainRecords({
     return { version: Number(version), ...(isTooLong ? { fault: 'too_long' } : { value }) }
   }
 
-  const inTurn = turnsOf(lock)
+  const inTurn = turnsOf(lock, nameOf)
 
   return {
     async get(key, signal) {
@@ -57,8 +57,7 @@ export function plainRecords({
       return found?.value
     },
     async put(key, value, { version, lifetimeMs, signal }) {
-      const name = await nameOf(key)
-      return inTurn(name, signal, async (assertHeld) => {
+      return inTurn(key, signal, async (name, assertHeld) => {
         const found = await find(name)
         if (found !== undefined && found.version >= version) return false
         assertHeld()
@@ -70,8 +69,7 @@ export function plainRecords({
       })
     },
     async delete(key, signal) {
-      const name = await nameOf(key)
-      await inTurn(name, signal, async (assertHeld) => {
+      await inTurn(key, signal, async (name, assertHeld) => {
         assertHeld()
         await calls.remove(name)
       })
@@ -79,11 +77,14 @@ export function plainRecords({
   }
 }
 
-type InTurn = <T>(name: string, signal: AbortSignal, task: (assertHeld: () => void) => Promise<T>) => Promise<T>
+type Task<T> = (name: string, assertHeld: () => void) => Promise<T>
+type InTurn = <T>(key: string, signal: AbortSignal, task: Task<T>) => Promise<T>
 
-/** Tasks that can tell whether the lock is still held, as far as anybody knows. */
-function turnsOf(lock: WithLock): InTurn {
-  return async (name, signal, task) => {
+/** Tasks that can tell whether the lock is still held, as far as anybody knows. Those of this process and one key run in the order in which they came. */
+function turnsOf(lock: WithLock, nameOf: (key: string) => Promise<string>): InTurn {
+  const inOrder = localLock()
+
+  async function locked<T>(name: string, signal: AbortSignal, task: Task<T>): Promise<T> {
     let isLost = false
     const onLost = (): void => {
       isLost = true
@@ -95,6 +96,7 @@ function turnsOf(lock: WithLock): InTurn {
       throw new StoreError('keyv: expected to hold the lock until the write, got it lost', { code: 'lock_unavailable' })
     }
     // The lock is kept for as long as Keyv takes, even if nobody waits for it any more: what comes late must not meet another write.
-    return lock(`record:${name}`, () => task(assertHeld), { signal, onLost })
+    return lock(`record:${name}`, () => task(name, assertHeld), { signal, onLost })
   }
+  return (key, signal, task) => inOrder(key, async () => locked(await nameOf(key), signal, task), { signal })
 }

@@ -52,15 +52,14 @@ export function plainRecords({
     },
     async put(key, value, { version, lifetimeMs, signal }) {
       const lifetime = Math.max(Math.min(lifetimeMs, MAX_LIFETIME_MS), 0)
-      const name = await nameOf(key)
-      const values = [name, version, Buffer.from(value), lifetime]
-      const { written } = await inTurn(name, () => query(sql.put, values, signal), { signal })
+      const put = async (): Promise<Row> =>
+        query(sql.put, [await nameOf(key), version, Buffer.from(value), lifetime], signal)
+      const { written } = await inTurn(key, put, { signal })
       if (++writes % SWEEP_EVERY === 0) sweep()
       return written === 1
     },
     async delete(key, signal) {
-      const name = await nameOf(key)
-      await inTurn(name, () => query(sql.delete, [name], signal), { signal })
+      await inTurn(key, async () => query(sql.delete, [await nameOf(key)], signal), { signal })
     },
   }
 }
