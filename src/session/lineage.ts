@@ -91,6 +91,14 @@ export class Lineage {
     this.#newest = newest(set, this.#newest)
   }
 
+  /** Makes the keys ready that a set's tokens are bound to: a process that has just begun has not heard of them yet. */
+  async prepare({ accessTokens }: TokenSet): Promise<void> {
+    const { dpop } = this.#env
+    if (dpop === undefined) return
+    const bound = new Set(accessTokens.flatMap(({ token }) => token.jkt ?? []))
+    for (const jkt of bound) await dpop.prover.finds(jkt)
+  }
+
   /** The token of a set that needs nothing, if there is one. */
   fresh(set: TokenSet, ask: Wish): AccessToken | undefined {
     if (ask.isForced && set.generation <= ask.known.generation) return undefined

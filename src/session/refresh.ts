@@ -45,6 +45,7 @@ async function found(
 ): Promise<RefreshResult | undefined> {
   const set = await followed(env, from)
   lineage.learned(set)
+  await lineage.prepare(set)
   const token = lineage.fresh(set, ask)
   if (token === undefined) return undefined
   await carry(ask, set)

@@ -153,6 +153,7 @@ export class UserSession {
     const known = await waitFor(this.find(), signal)
     if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
     const ask = { ...wanted, known }
+    await lineage.prepare(known)
     const fresh = lineage.fresh(known, ask)
     if (fresh !== undefined) return fresh
     try {

@@ -43,14 +43,18 @@ export function storedSource(inner: TokenSource, options: StoredSourceOptions): 
       if (isToken(found) && !isSame) return found
       // Nothing to say is no reason to doubt: the store may have lost the entry, or be down. The token's end is one, if the machine slept.
       if (doubted !== undefined && found !== DELETED && options.clock.now() < doubted.expiresAt) return doubted
-      if (lock === undefined) return obtain(inner, options, ask)
+      const turn: OwnTurn = { isLost: false }
+      if (lock === undefined) return obtain(inner, options, { ask, turn })
       const look = async (): Promise<AccessToken | undefined> => {
         const entry = await findIn(options, name, ask)
         return isToken(entry) ? entry : undefined
       }
-      const task = async (turn?: Turn): Promise<AccessToken> =>
-        (turn?.isFirst ? undefined : await look()) ?? (await obtain(inner, options, ask))
-      return lock(name.identity, task, { signal: ask.signal, meanwhile: look })
+      const task = async (given?: Turn): Promise<AccessToken> =>
+        (given?.isFirst ? undefined : await look()) ?? (await obtain(inner, options, { ask, turn }))
+      const onLost = (): void => {
+        turn.isLost = true
+      }
+      return lock(name.identity, task, { signal: ask.signal, meanwhile: look, onLost })
     },
   }
 }
@@ -83,20 +87,34 @@ function isToken(entry: Entry): entry is AccessToken {
   return entry !== undefined && entry !== DELETED
 }
 
+/** One turn at the lock, or none where there is no lock. */
+interface OwnTurn {
+  /** Whether others may have had a turn since. */
+  isLost: boolean
+}
+
+/** After so long a request others may have gone on: this process may have stood still, or been cut off. */
+const SLOW_MS = 1000
+
 async function obtain(
   inner: TokenSource,
-  { entries, clock, name, epoch = () => 0, boundTo = () => ({}), onReplaced }: StoredSourceOptions,
-  ask: FlightOptions,
+  options: StoredSourceOptions,
+  { ask, turn }: { readonly ask: FlightOptions; readonly turn: OwnTurn },
 ): Promise<AccessToken> {
+  const { entries, clock, name, epoch = () => 0, boundTo = () => ({}), onReplaced } = options
   const askedIn = epoch()
+  const askedAt = clock.now()
   const token = await inner.getToken(ask)
   const isKept = token.expiresAt > clock.now() && askedIn === epoch() && isBoundAlike(token, boundTo())
+  if (!isKept) return token
   // Named anew: the certificate that is part of the name may be another one by now.
-  if (isKept) {
-    const entry = await name()
-    await entries.write(entry, token)
-    if (ask.isRefused) onReplaced?.(entry.identity)
-  }
+  const entry = await name()
+  // A late write must not take the place of a newer token.
+  const newer = clock.now() - askedAt > SLOW_MS ? await findIn(options, entry, ask) : undefined
+  if (isToken(newer)) return newer
+  if (turn.isLost) return token
+  await entries.write(entry, token)
+  if (ask.isRefused) onReplaced?.(entry.identity)
   return token
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts'
+import { stayAlive } from './stay-alive.ts'
 
 /**
  * Waits for work that goes on regardless: an abort ends the waiting, not the work.
@@ -53,11 +54,15 @@ export async function withDeadline<T>(
   }
 }
 
-/** Resolves after a time, or rejects with the signal's reason. */
+/** Resolves after a time, or rejects with the signal's reason. A program that has nothing else to do waits for it. */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  const letGo = stayAlive()
   let cancel = (): void => {}
   const elapsed = new Promise<void>((resolve) => {
     cancel = clock.setTimer(resolve, ms)
   })
-  return waitFor(elapsed, signal).finally(() => cancel())
+  return waitFor(elapsed, signal).finally(() => {
+    cancel()
+    letGo()
+  })
 }

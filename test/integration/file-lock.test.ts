@@ -19,14 +19,13 @@ import type { Clock, WithLock } from 'evertoken'
 import { fileLock } from 'evertoken/node'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { rejection } from '../support/fixtures.ts'
-import { itKeepsTheLeaseContract, LEASE_MS } from '../support/lease-contract.ts'
-import { withLoss } from '../support/lock-holder.ts'
+import { itKeepsTheLeaseContract } from '../support/lease-contract.ts'
 import { root } from '../support/manifest.ts'
 import { systemClock } from '../support/system-clock.ts'
 import { createTestClock } from '../support/test-clock.ts'
 import { itKeepsTheLockContract } from '../support/with-lock-contract.ts'
 
-const SHORT = { leaseMs: LEASE_MS, deadlineMs: 250 }
+const SHORT = { leaseMs: 1500, deadlineMs: 500 }
 const LONG_AGO = 1
 /** What somebody has left who was killed. */
 const LEFT = `${'a'.repeat(24)} 5000\n`
@@ -46,10 +45,14 @@ describe('fileLock', () => {
 
   itKeepsTheLockContract(() => ({ locks: [fileLock(folder), fileLock(folder)] }))
 
-  itKeepsTheLeaseContract(() => ({
-    createLock: (options) => fileLock(folder, options),
-    place: { kind: 'file', place: folder },
-  }))
+  itKeepsTheLeaseContract(
+    () => ({
+      createLock: (options) => fileLock(folder, options),
+      place: { kind: 'file', place: folder },
+      loseLocks: () => rmSync(pathOf('name')),
+    }),
+    SHORT,
+  )
 
   it('F7.08 names its file by a hash, for its owner alone, and leaves nothing', async () => {
     const name = '../../tenant|user@example'
@@ -67,43 +70,6 @@ describe('fileLock', () => {
     const before = open()
     for (let turn = 0; turn < 50; turn++) await lock('name', async () => {})
     expect(open()).toBeLessThanOrEqual(before)
-  })
-
-  it('F7.03 tells of a file that was deleted while the task runs; the task goes on', async () => {
-    const task = async (lost: Promise<void>): Promise<string> => {
-      rmSync(pathOf('name'))
-      await lost
-      return 'finished'
-    }
-    expect(await withLoss(fileLock(folder, SHORT), task)).toEqual({ result: 'finished', losses: 1 })
-  })
-
-  it('F7.03 tells at the end of a task of a file that was deleted in its last moments', async () => {
-    const task = async (): Promise<string> => {
-      rmSync(pathOf('name'))
-      return 'finished'
-    }
-    expect(await withLoss(fileLock(folder), task)).toEqual({ result: 'finished', losses: 1 })
-  })
-
-  it('F7.04 never removes the file of somebody else', async () => {
-    const [one, other, third] = [fileLock(folder), fileLock(folder), fileLock(folder, { waitMs: 300 })]
-    let running: Promise<unknown> | undefined
-    const seen = await new Promise<unknown>((resolve) => {
-      const first = one('name', async () => {
-        rmSync(pathOf('name'))
-        await new Promise<void>((held) => {
-          running = other('name', async () => {
-            held()
-            await first
-            resolve(await rejection(third('name', async () => 'taken')))
-          })
-        })
-      })
-    })
-    expect(seen).toMatchObject({ code: 'lock_timeout' })
-    await running
-    expect(readdirSync(folder)).toEqual([])
   })
 
   it('takes the place of whoever was killed long ago at once, and of one who was killed while doing that', async () => {

@@ -274,6 +274,45 @@ describe('C6 F7 a lock that is not to be had', () => {
     expect(server.requests).toHaveLength(1)
   })
 
+  test.for([
+    { name: 'finds the newer token, and gives that one', isCutOff: false, got: 'token-2' },
+    { name: 'has lost store and lock meanwhile, and keeps its token to itself', isCutOff: true, got: 'token-1' },
+  ])('C6 F7.02 a holder that comes back late $name', async ({ isCutOff, got }, { server, clock }) => {
+    const inner = memoryStore({ clock })
+    const writes: string[] = []
+    let isDown = false
+    const store: TokenStore = {
+      ...inner,
+      get: (key) => (isDown ? undefined : inner.get(key)),
+      set: (key, value, expiresAt) => void [writes.push(value), inner.set(key, value, expiresAt)],
+    }
+    let lose = (): void => {}
+    const lock: WithLock = (_name, task, { onLost = () => {} } = {}) => {
+      lose = onLost
+      return task()
+    }
+    let open = (): void => {}
+    const opened = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    server.answer = async (request) => {
+      if (request.n === 1) await opened
+      return tokenJson()(request)
+    }
+    const [late] = fleet(1, { server, clock }, { store, lock })
+    const [other] = fleet(1, { server, clock }, { store: inner, lock: localLock() })
+    const asked = server.nextRequest()
+    const waiting = late?.getToken('api')
+    await asked
+    await clock.advance(6000)
+    await other?.getToken('api')
+    isDown = isCutOff
+    if (isCutOff) lose()
+    open()
+    expect((await waiting)?.accessToken).toBe(got)
+    expect(writes).toEqual([])
+  })
+
   test('C6 F7.04 a lock that cannot be given back: the token that was got under it is not lost', async ({
     server,
     clock,

@@ -7,22 +7,23 @@ import {
 } from 'evertoken/stores/postgres'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type BrokenWire, startWire } from '../support/broken-wire.ts'
 import { rejection } from '../support/fixtures.ts'
-import { itKeepsTheLeaseContract, LEASE_MS } from '../support/lease-contract.ts'
+import { itKeepsTheLeaseContract } from '../support/lease-contract.ts'
 import { withLoss } from '../support/lock-holder.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../support/postgres.ts'
+import { startToxicProxy, type ToxicProxy } from '../support/toxic-proxy.ts'
 import { itKeepsTheLockContract } from '../support/with-lock-contract.ts'
 
 const isMissing = !hasPostgres && process.env.CI === undefined
 const title = isMissing ? 'postgresLock (skipped: postgres is not installed, see test/setup.sh)' : 'postgresLock'
-const DEADLINE_MS = 250
+/** A connection takes its time on a loaded machine: a process of the server comes with it. */
+const [LEASE_MS, DEADLINE_MS] = [2400, 800]
 const SHORT = { leaseMs: LEASE_MS, deadlineMs: DEADLINE_MS }
 
 describe.skipIf(isMissing)(title, () => {
   let postgres: PostgresServer
   const pools: pg.Pool[] = []
-  const wires: BrokenWire[] = []
+  const wires: ToxicProxy[] = []
   beforeAll(async () => {
     postgres = await startPostgres()
   })
@@ -40,8 +41,8 @@ describe.skipIf(isMissing)(title, () => {
   }
   // Names that are held take a connection each, and half of the pool at the most.
   const createLock = (options?: PostgresLockOptions): WithLock => postgresLock(createPool(), options)
-  async function createWire(): Promise<BrokenWire> {
-    const wire = await startWire(postgres.port)
+  async function createWire(): Promise<ToxicProxy> {
+    const wire = await startToxicProxy(postgres.port)
     wires.push(wire)
     return wire
   }
@@ -60,7 +61,10 @@ describe.skipIf(isMissing)(title, () => {
 
   itKeepsTheLockContract(() => ({ locks: [createLock(), createLock()] }))
 
-  itKeepsTheLeaseContract(() => ({ createLock, place: { kind: 'postgres', place: postgres.port } }))
+  itKeepsTheLeaseContract(
+    () => ({ createLock, place: { kind: 'postgres', place: postgres.port }, loseLocks: endHolders }),
+    SHORT,
+  )
 
   it('F7.08 knows a name by a hash, in a transaction that holds up no vacuum', async () => {
     const seen = await createLock()('tenant|user@example', holders)
@@ -87,39 +91,18 @@ describe.skipIf(isMissing)(title, () => {
     expect(await lock('name', async () => 'again')).toBe('again')
   })
 
-  it('F7.04 releases nothing of whoever has had a turn since its connection ended', async () => {
-    const [one, other, third] = [createLock(), createLock(), createLock({ waitMs: 300 })]
-    let running: Promise<unknown> | undefined
-    const seen = await new Promise<unknown>((resolve) => {
-      const first = one('name', async () => {
-        await endHolders()
-        await new Promise<void>((held) => {
-          running = other('name', async () => {
-            held()
-            await first
-            resolve(await rejection(third('name', async () => 'taken')))
-          })
-        })
-      })
-    })
-    expect(seen).toMatchObject({ code: 'lock_timeout' })
-    await running
-    expect(await holders()).toEqual([])
-  })
-
   it('C6 goes to the next one when its holder is cut off, and tells that one', async () => {
     const wire = await createWire()
     const cutOff = postgresLock(createPool({ port: wire.port }), SHORT)
     const next = createLock(SHORT)
-    const startedAt = performance.now()
     const task = async (lost: Promise<void>): Promise<string> => {
-      wire.cut()
+      wire.spoil({ kind: 'black_hole' })
+      // It waits for a second longer than the lease, and no longer.
       const turn = await next('name', async () => 'next')
       await lost
       return turn
     }
     expect(await withLoss(cutOff, task)).toEqual({ result: 'next', losses: 1 })
-    expect(performance.now() - startedAt).toBeLessThan(LEASE_MS + 1000 + DEADLINE_MS)
   })
 
   it('F7.05 says within its deadline that nothing answers, to all who wait at once, and works when it does', async () => {
@@ -127,14 +110,14 @@ describe.skipIf(isMissing)(title, () => {
     const pool = createPool({ port: wire.port, max: 4 })
     const lock = postgresLock(pool, SHORT)
     await lock('name', async () => 'warm')
-    wire.cut()
+    wire.spoil({ kind: 'black_hole' })
     const startedAt = performance.now()
     const errors = await Promise.all(Array.from({ length: 100 }, () => rejection(lock('name', async () => 'taken'))))
     expect(performance.now() - startedAt).toBeLessThan(DEADLINE_MS * 3)
     for (const error of errors) expect(error).toMatchObject({ name: 'StoreError', code: 'lock_unavailable' })
     // The connection that did not answer is not given to anybody else.
     expect(pool.totalCount).toBe(0)
-    wire.mend()
+    wire.spoil(undefined)
     const again = (): Promise<string> => lock('name', async () => 'again').catch((error) => error.code)
     await expect.poll(again, { timeout: 10_000 }).toBe('again')
   })

@@ -48,6 +48,14 @@ describe('F8.03 a program that ends', () => {
     expect(server.requests.map(({ url }) => url)).toEqual(['/token', '/data'])
   })
 
+  test('F8.03 a program that has nothing to do but to wait for another try gets its token', async ({ server }) => {
+    // No connection that is kept open waits in its place.
+    const headers = { connection: 'close' }
+    server.answer = (request) => (request.n < 3 ? { ...errorJson(503, 'server_error'), headers } : tokenJson()(request))
+    const script = `show((await createTokenManager({ clients: { api } }).getToken('api')).accessToken)`
+    expect(await run(script, server.origin)).toEqual({ code: 0, stdout: '"token-3"\n', stderr: '' })
+  })
+
   test('F8.03 nobody closes the manager: the process exits all the same', async ({ server }) => {
     const script = `show((await createTokenManager({ clients: { api } }).getToken('api')).accessToken)`
     expect(await run(script, server.origin)).toEqual({ code: 0, stdout: '"token-1"\n', stderr: '' })

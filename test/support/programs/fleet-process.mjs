@@ -7,7 +7,11 @@ import { clientSecretBasic, createTokenManager } from 'evertoken'
 import { openLock } from './open-lock.mjs'
 
 const [tokenEndpoint, place, key, leaseMs, kind = 'redis'] = process.argv.slice(2)
-const { withLock, store, close } = await openLock(kind, place, { key, leaseMs: Number(leaseMs), deadlineMs: 250 })
+const { withLock, store, close } = await openLock(kind, place, {
+  key,
+  leaseMs: Number(leaseMs),
+  deadlineMs: kind === 'redis' ? 250 : 1000,
+})
 const tokens = createTokenManager({
   clients: { api: { tokenEndpoint, clientId: 'machine', authentication: clientSecretBasic('a-long-enough-secret') } },
   store,

@@ -3,7 +3,10 @@ import { once } from 'node:events'
 import { openLock } from './open-lock.mjs'
 
 const [kind, place, name, leaseMs] = process.argv.slice(2)
-const { withLock, close } = await openLock(kind, place, { leaseMs: Number(leaseMs), deadlineMs: 250 })
+const { withLock, close } = await openLock(kind, place, {
+  leaseMs: Number(leaseMs),
+  deadlineMs: Math.min(Number(leaseMs) / 3, 1000),
+})
 const say = (line) => process.stdout.write(`${line}\n`)
 
 const task = async () => {
