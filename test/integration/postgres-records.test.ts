@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { inspect } from 'node:util'
 import type { RecordStore } from 'evertoken'
 import { createRecordsTable, type PostgresRecordsOptions, postgresRecords } from 'evertoken/stores/postgres'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createRecorder, rejection } from '../support/fixtures.ts'
+import { root } from '../support/manifest.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { itKeepsTheRecordContract } from '../support/record-store-contract.ts'
 import { createTestClock } from '../support/test-clock.ts'
@@ -247,7 +249,7 @@ describe.skipIf(isMissing)(title, () => {
   })
 })
 
-describe('what is refused', () => {
+describe('what PostgreSQL is told', () => {
   const pool = { connect: async () => {} }
   it.each<{ name: string; args: readonly unknown[]; code: string; message: string }>([
     { name: 'no pool', args: [undefined, { plaintext: true }], code: 'option_invalid', message: 'got undefined' },
@@ -274,6 +276,10 @@ describe('what is refused', () => {
     const create = postgresRecords as (...args: readonly unknown[]) => RecordStore
     expect(() => create(...args)).toThrow(expect.objectContaining({ name: 'ConfigurationError', code }))
     expect(() => create(...args)).toThrow(message)
+  })
+
+  it('makes the table that docs/how-to/session-stores.md shows', async () => {
+    expect(await readFile(`${root}docs/how-to/session-stores.md`, 'utf8')).toContain(createRecordsTable())
   })
 
   it('refuses a name that is none for the statement, too', () => {
