@@ -5,7 +5,14 @@ import { type RedisRecordsOptions, redisRecords } from 'evertoken/stores/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createRecorder, rejection } from '../support/fixtures.ts'
 import { itKeepsTheRecordContract } from '../support/record-store-contract.ts'
-import { type Connection, clientLibraries, hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
+import {
+  type Connection,
+  clientLibraries,
+  hasRedis,
+  type RedisServer,
+  refusedWrites,
+  startRedis,
+} from '../support/redis.ts'
 import { createTestClock } from '../support/test-clock.ts'
 
 const isMissing = !hasRedis && process.env.CI === undefined
@@ -131,33 +138,23 @@ describe.skipIf(isMissing)(title, () => {
       expect(await records.get('key')).toBe('€'.repeat(10))
     })
 
-    it.each<{ name: string; break: readonly string[]; mend: readonly string[]; word: string }>([
-      {
-        name: 'no memory is left',
-        break: ['CONFIG', 'SET', 'maxmemory', '1'],
-        mend: ['CONFIG', 'SET', 'maxmemory', '0'],
-        word: 'OOM',
+    it.each(refusedWrites)(
+      'F5.05 F6.07 tells that a write failed when $name, without what was written, and reads go on',
+      async (row) => {
+        const records = await create()
+        await records.put('key', 'value', { version: 1, expiresAt: later() })
+        await redis.command(...row.break)
+        const writing = Promise.resolve(records.put('a-key', 'a-token', { version: 1, expiresAt: later() }))
+        const error = await rejection(writing)
+        const found = await records.get('key')
+        await redis.command(...row.mend)
+        expect(error).toMatchObject({ name: 'StoreError', code: 'store_unavailable', retryable: true })
+        expect(error.message).toBe(`redis: expected an answer to EVAL, got ${row.word}`)
+        expect(inspect(error, { depth: 9, showHidden: true })).not.toMatch(/a-key|a-token/)
+        expect(found).toBe('value')
+        expect(await records.put('a-key', 'a-token', { version: 1, expiresAt: later() })).toBe(true)
       },
-      {
-        name: 'the server has become a replica',
-        break: ['REPLICAOF', '127.0.0.1', '1'],
-        mend: ['REPLICAOF', 'NO', 'ONE'],
-        word: 'READONLY',
-      },
-    ])('F5.05 F6.07 tells that a write failed when $name, without what was written, and reads go on', async (row) => {
-      const records = await create()
-      await records.put('key', 'value', { version: 1, expiresAt: later() })
-      await redis.command(...row.break)
-      const writing = Promise.resolve(records.put('a-key', 'a-token', { version: 1, expiresAt: later() }))
-      const error = await rejection(writing)
-      const found = await records.get('key')
-      await redis.command(...row.mend)
-      expect(error).toMatchObject({ name: 'StoreError', code: 'store_unavailable', retryable: true })
-      expect(error.message).toBe(`redis: expected an answer to EVAL, got ${row.word}`)
-      expect(inspect(error, { depth: 9, showHidden: true })).not.toMatch(/a-key|a-token/)
-      expect(found).toBe('value')
-      expect(await records.put('a-key', 'a-token', { version: 1, expiresAt: later() })).toBe(true)
-    })
+    )
 
     it('F6.02 waits no longer than the deadline for a server that hangs, and a write that arrives late does no harm', async () => {
       const records = await create({ plaintext: true, deadlineMs: 50 })

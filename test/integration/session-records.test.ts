@@ -1,70 +1,44 @@
 import { randomBytes } from 'node:crypto'
-import { type EncryptionKeys, localLock, memoryStore, type TokenStore } from 'evertoken'
-import { createUserTokenManager, storedSessions, type UserTokenManager } from 'evertoken/session'
+import type { EncryptionKeys } from 'evertoken'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
-import { clientOf, createRecorder, type Recorder, rejection, test } from '../support/fixtures.ts'
+import { createRecorder, rejection, test } from '../support/fixtures.ts'
 import type { HostileServer } from '../support/hostile-server.ts'
 import { type OpenRecordsOptions, type RecordsBackend, recordsBackends } from '../support/record-backends.ts'
-import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
+import type { RotatingServer } from '../support/rotating-server.ts'
+import { createUserFleet, rotate, type UserFleet, type UserProcess } from '../support/user-processes.ts'
 
 const encryption: EncryptionKeys = { keys: [{ id: '2026-01', key: randomBytes(32) }] }
-
-type Manager = UserTokenManager<{ readonly web: ReturnType<typeof clientOf> }>
-
-interface Process {
-  readonly tokens: Manager
-  readonly recorder: Recorder
-  /** The user's access token; another one than before where it is to be renewed. */
-  readonly token: (user: string, forceRenewal?: boolean) => Promise<string>
-}
 
 for (const { name, isMissing, start } of recordsBackends) {
   describe.skipIf(isMissing)(
     `users whose tokens are kept in ${name}${isMissing ? ' (skipped: not installed)' : ''}`,
     () => {
       let backend: RecordsBackend
-      const managers: Manager[] = []
+      const fleets: UserFleet[] = []
       let users = 0
       beforeAll(async () => {
         backend = await start()
       })
       afterEach(async () => {
-        await Promise.all(managers.splice(0).map((manager) => manager.close()))
+        await Promise.all(fleets.splice(0).map((fleet) => fleet.close()))
       })
       afterAll(() => backend?.stop())
 
-      /** One process of a fleet that has a lock in common, and a store for what it remembers, unless there is none. */
+      /** Starts processes with connections of their own. */
       function fleetOf(
         server: HostileServer,
-        store: TokenStore | null = memoryStore(),
-      ): (options?: Partial<OpenRecordsOptions>) => Promise<Process> {
-        const shared = { lock: localLock(), store: store ?? undefined }
+        store?: null,
+      ): (options?: Partial<OpenRecordsOptions>) => Promise<UserProcess> {
+        const fleet = createUserFleet(server, store)
+        fleets.push(fleet)
         return async (options) => {
           const recorder = createRecorder()
-          const records = await backend.open({ encryption, telemetry: recorder, ...options })
-          const clients = { web: clientOf(server) }
-          const tokens = createUserTokenManager({
-            ...shared,
-            clients,
-            subjects: storedSessions(records),
-            telemetry: recorder,
-          })
-          managers.push(tokens)
-          const token = async (user: string, forceRenewal = false): Promise<string> => {
-            const { accessToken } = await tokens.forSubject('web', user).source().getToken({ forceRenewal })
-            return accessToken
-          }
-          return { tokens, recorder, token }
+          return fleet.start(await backend.open({ encryption, telemetry: recorder, ...options }), recorder)
         }
-      }
-      function open(server: HostileServer): RotatingServer {
-        const rotating = createRotatingServer()
-        server.answer = rotating.answer
-        return rotating
       }
       /** A user who has signed in, and the name of what is kept of them. */
       async function signIn(
-        { tokens }: Process,
+        { tokens }: UserProcess,
         rotating: RotatingServer,
       ): Promise<{ readonly user: string; readonly key: string }> {
         const user = `user${++users}`
@@ -78,10 +52,10 @@ for (const { name, isMissing, start } of recordsBackends) {
       }
 
       test('U5 U6 are refreshed once by three processes, and known to the next one that starts', async ({ server }) => {
-        const rotating = open(server)
+        const rotating = rotate(server)
         const startProcess = fleetOf(server)
         const fleet = [await startProcess(), await startProcess(), await startProcess()]
-        const { user } = await signIn(fleet[0] as Process, rotating)
+        const { user } = await signIn(fleet[0] as UserProcess, rotating)
         for (const { token } of fleet) expect(await token(user)).toBe(`access-${user}-0`)
         await fleet[1]?.token(user, true)
         const found = await Promise.all(fleet.flatMap(({ token }) => [token(user, true), token(user, true)]))
@@ -92,7 +66,7 @@ for (const { name, isMissing, start } of recordsBackends) {
       })
 
       test('A6.11 leave no token, name or id there in clear', async ({ server }) => {
-        const rotating = open(server)
+        const rotating = rotate(server)
         const process = await fleetOf(server)()
         const { user } = await signIn(process, rotating)
         await process.token(user, true)
@@ -103,7 +77,7 @@ for (const { name, isMissing, start } of recordsBackends) {
       test('A1.09 never get the tokens of another user whose record was put in the place of theirs', async ({
         server,
       }) => {
-        const rotating = open(server)
+        const rotating = rotate(server)
         const startProcess = fleetOf(server)
         const process = await startProcess()
         const alice = await signIn(process, rotating)
@@ -119,7 +93,7 @@ for (const { name, isMissing, start } of recordsBackends) {
       })
 
       test('F6.06 stay signed in when the key changes, and sign in again where it is unknown', async ({ server }) => {
-        const rotating = open(server)
+        const rotating = rotate(server)
         const startProcess = fleetOf(server)
         const { user } = await signIn(await startProcess(), rotating)
         const fresh = { id: '2026-07', key: randomBytes(32) }
@@ -137,7 +111,7 @@ for (const { name, isMissing, start } of recordsBackends) {
       test('F6.08 keep what is newer in memory than in what has come back after a failover, and it is written again', async ({
         server,
       }) => {
-        const rotating = open(server)
+        const rotating = rotate(server)
         const startProcess = fleetOf(server)
         const process = await startProcess()
         const { user, key } = await signIn(process, rotating)
@@ -153,7 +127,7 @@ for (const { name, isMissing, start } of recordsBackends) {
       })
 
       test('F6.05 U9 stay signed out when somebody puts back what was there before', async ({ server }) => {
-        const rotating = open(server)
+        const rotating = rotate(server)
         const startProcess = fleetOf(server, null)
         const process = await startProcess()
         const other = await startProcess()
