@@ -71,9 +71,11 @@ export {
 } from './source/index.ts'
 export {
   type AesKey,
+  type EncryptedRecordsOptions,
   type EncryptedStoreOptions,
   type EncryptionKey,
   type EncryptionKeys,
+  encryptedRecords,
   encryptedStore,
   type Invalidations,
   localLock,

@@ -1,4 +1,10 @@
 export {
+  type AdaptedRecordsOptions,
+  type AdaptedRecordsSettings,
+  adaptedRecords,
+  type PlainRecords,
+} from './adapted-records.ts'
+export {
   type AdaptedStoreOptions,
   type AdaptedStoreSettings,
   adaptedStore,
@@ -6,9 +12,11 @@ export {
   DEFAULT_PREFIX,
   type PlainStoreSettings,
 } from './adapted-store.ts'
+export { type EncryptedRecordsOptions, encryptedRecords } from './encrypted-records.ts'
 export { type EncryptedStoreOptions, encryptedStore } from './encrypted-store.ts'
-export type { AesKey, EncryptionKey, EncryptionKeys } from './encryption-keys.ts'
+export type { EncryptionKey, EncryptionKeys } from './encryption-keys.ts'
 export type { Invalidations } from './invalidations.ts'
+export type { AesKey } from './key-uses.ts'
 export { type LeasedLockOptions, leasedLock } from './leased-lock.ts'
 export { localLock } from './local-lock.ts'
 export type { Acquired, LockCommands } from './lock-commands.ts'

@@ -104,6 +104,8 @@ export type TelemetryEvent =
   | { readonly name: 'revocation_failed'; readonly client: string; readonly error: string }
   /** A request brought cookies of a session that count as missing. */
   | { readonly name: 'cookie_ignored'; readonly reason: CookieFault }
+  /** Redis throws records away to make room, by this `maxmemory-policy`: users are signed out then. */
+  | { readonly name: 'records_evictable'; readonly policy: string }
   /** An entry of an encrypted store counts as missing, or was not kept. */
   | { readonly name: 'entry_ignored'; readonly reason: EntryFault }
 

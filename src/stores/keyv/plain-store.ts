@@ -1,6 +1,6 @@
 import type { PlainStoreSettings, TokenStore } from '../../store/index.ts'
 import { byteLength, sha256, waitFor } from '../../util/index.ts'
-import { type KeyvCalls, UNREADABLE } from './keyv-calls.ts'
+import { type KeyvCalls, MAX_TTL_MS, UNREADABLE } from './keyv-calls.ts'
 import { lastWrites } from './last-writes.ts'
 
 /** What a {@link plainStore} is made of. */
@@ -11,8 +11,6 @@ export interface PlainStoreOptions extends PlainStoreSettings {
 /** An instant stands before every value: not every adapter forgets by itself, and Keyv asks a clock that may go back. */
 const ENTRY = /^(\d{1,16})=([\s\S]*)$/
 const MAX_MARK_LENGTH = 17
-/** Timers, and memcached's seconds, take anything longer for another time. 24.8 days. */
-const MAX_TTL_MS = 2 ** 31 - 1
 
 /** Values as they are, each with its expiry. */
 export function plainStore({ calls, prefix, maxValueBytes, telemetry, clock }: PlainStoreOptions): TokenStore {
