@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
+import type { FleetProcess, Report } from '../support/fleet-process.ts'
 import type { RedisServer } from '../support/redis.ts'
 import type { Toxic } from '../support/toxic-proxy.ts'
 import { type Issued, spareOf } from './issuer.ts'
-import type { FleetProcess, Report } from './process.ts'
 import { LEASE_MS, reportsOf, type Scene, stallOf, test } from './scene.ts'
 
 const OUTAGE_MS = 60_000
