@@ -31,6 +31,8 @@ export function createDemoTelemetry(report: Account): DemoTelemetry {
     }
   }
 
+  let isAlone = false
+
   async function watchRequest<T>(client: string, work: () => Promise<T>): Promise<T> {
     const isFirst = !hasToken.has(client)
     report.totals.tokenRequests++
@@ -55,17 +57,30 @@ export function createDemoTelemetry(report: Account): DemoTelemetry {
     report.line('', 'an API asked for its new nonce: another proof, and the same call again', 'busy')
   }
 
+  /** A store that fails is told of once, and so is its coming back. */
+  async function watchStore<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const found = await work()
+      if (isAlone) report.line('', 'shares tokens again', 'good')
+      isAlone = false
+      return found
+    } catch (error) {
+      if (!isAlone) report.line('', 'Redis does not answer: asks for itself', 'bad')
+      isAlone = true
+      throw error
+    }
+  }
+
   return {
     events,
     run(operation, work) {
+      if (operation.name === 'store.get') return watchStore(() => work({}))
       if (operation.name === 'token.get') return watchGet(operation.client, () => work({}))
       if (operation.name === 'token.request') return watchRequest(operation.client, () => work({}))
       if (operation.name === 'resource.retry') reportRetry(operation.reason)
       return work({})
     },
     note(event) {
-      if (event.name === 'lock_down') report.line('', 'the lock is not to be had: asks for itself', 'bad')
-      if (event.name === 'lock_up') report.line('', 'takes turns again', 'good')
       if (event.name === 'proof_retried')
         report.line(event.client, 'the authorization server asked for its nonce: another proof', 'busy')
       if (event.name !== 'renewal_failed') return

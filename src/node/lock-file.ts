@@ -8,6 +8,8 @@ export interface LockFileOptions {
   readonly path: string
   readonly leaseMs: number
   readonly clock: Clock
+  /** Told when the lock was taken. */
+  readonly onTaken: () => void
 }
 
 const OWNER_ALONE = 0o600
@@ -16,7 +18,7 @@ const OWNER_ALONE = 0o600
  * A lock that is a file: whoever has the name has the lock, what is in it tells the owner, and the time of its last change is that of the last
  * renewal. It appears as a whole, under a name of its own first.
  */
-export function lockFile({ path, leaseMs, clock }: LockFileOptions): LockCommands {
+export function lockFile({ path, leaseMs, clock, onTaken }: LockFileOptions): LockCommands {
   const text = leaseText(randomId(), leaseMs)
   const succession = successionOf(path, text)
   let own: FileHandle | undefined
@@ -40,8 +42,10 @@ export function lockFile({ path, leaseMs, clock }: LockFileOptions): LockCommand
     async acquire(): Promise<Acquired> {
       const found = await look(path)
       if (found !== undefined && !isOver(found, clock)) return undefined
+      if (!(await create())) return undefined
+      onTaken()
       // Nobody can tell whether somebody was there in the time before.
-      return (await create()) ? 'next' : undefined
+      return 'next'
     },
     async renew() {
       if (own === undefined) return false

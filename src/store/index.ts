@@ -1,3 +1,4 @@
+export { type AdaptedLockOptions, type AdaptedLockSettings, adaptedLock, type LockAdapter } from './adapted-lock.ts'
 export {
   type AdaptedRecordsOptions,
   type AdaptedRecordsSettings,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
+import type { FleetProcess } from '../support/fleet-process.ts'
 import { spareOf } from './issuer.ts'
-import type { FleetProcess } from './process.ts'
 import { missesOf, reportsOf, test } from './scene.ts'
 
 const MINUTE_MS = 60_000

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
+import type { Report } from '../support/fleet-process.ts'
 import { spareOf } from './issuer.ts'
-import type { Report } from './process.ts'
 import { missesOf, reportsOf, test } from './scene.ts'
 
 /** Commands that a cold start may cost each process. */

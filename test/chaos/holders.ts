@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
+import type { FleetProcess } from '../support/fleet-process.ts'
 import { spareOf } from './issuer.ts'
-import type { FleetProcess } from './process.ts'
 import { LEASE_MS, missesOf, reportsOf, stallOf, test } from './scene.ts'
 
 interface Fate {

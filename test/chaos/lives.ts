@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
-import type { FleetProcess } from './process.ts'
+import type { FleetProcess } from '../support/fleet-process.ts'
 import { test } from './scene.ts'
 
 /** How processes begin and end. */
@@ -10,7 +10,7 @@ export function lifeScenarios(): void {
   }) => {
     const { redis, issuer, server, start } = await stage()
     await Promise.all([redis.kill(), server.shut()])
-    const fleet = await start(2, { awaitsRedis: false })
+    const fleet = await start(2, { awaitsConnection: false })
     const first = await Promise.all(fleet.map((each) => each.call(1)))
     expect(first.map(({ failures }) => failures)).toEqual([{ unreachable: 1 }, { unreachable: 1 }])
     await server.reopen()

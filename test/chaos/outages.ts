@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
+import type { FleetProcess, Report } from '../support/fleet-process.ts'
 import type { RedisServer } from '../support/redis.ts'
 import type { Toxic } from '../support/toxic-proxy.ts'
 import { type Issued, spareOf } from './issuer.ts'
-import type { FleetProcess, Report } from './process.ts'
 import { LEASE_MS, reportsOf, type Scene, stallOf, test } from './scene.ts'
 
 const OUTAGE_MS = 60_000
@@ -36,7 +36,7 @@ export function outageScenarios(): void {
     // Nobody waits for Redis any more: renewals behind the callers end before anybody would.
     for (const { longestMs } of later) expect(longestMs).toBeLessThan(2 * DEADLINE_MS + stallOf(later))
     for (const [at, { events }] of reports.entries()) {
-      expect(events.map(({ name }) => name).sort(), fleet[at]?.name).toEqual(['lock_down', 'store_down', 'store_down'])
+      expect(events.map(({ name }) => name).sort(), fleet[at]?.name).toEqual(['store_down', 'store_down'])
     }
     for (const { name } of fleet) {
       const own = whileDown.filter(({ process }) => process === name)

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
+import type { FleetProcess, Report } from '../support/fleet-process.ts'
 import { seededRandom } from '../support/interleaving.ts'
 import type { Toxic } from '../support/toxic-proxy.ts'
 import { spareOf } from './issuer.ts'
-import type { FleetProcess, Report } from './process.ts'
 import { reportsOf, type Scene, test } from './scene.ts'
 
 const PROCESSES = 4

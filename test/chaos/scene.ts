@@ -2,11 +2,17 @@ import { randomBytes } from 'node:crypto'
 import { localLock } from 'evertoken'
 import { Redis } from 'ioredis'
 import { test as base } from 'vitest'
+import {
+  type FleetProcess,
+  type ProcessSettings,
+  type Report,
+  startProcess,
+  startThread,
+} from '../support/fleet-process.ts'
 import { startHostileServer } from '../support/hostile-server.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startToxicProxy } from '../support/toxic-proxy.ts'
 import { createIssuer, type Issuer } from './issuer.ts'
-import { type FleetProcess, type ProcessSettings, type Report, startProcess, startThread } from './process.ts'
 
 /** What a scene is made of. */
 export interface SceneOptions {
@@ -16,7 +22,7 @@ export interface SceneOptions {
 }
 
 /** How processes are started. */
-export interface FleetOptions extends Partial<Pick<ProcessSettings, 'clientIds' | 'offsetMs' | 'awaitsRedis'>> {
+export interface FleetOptions extends Partial<Pick<ProcessSettings, 'clientIds' | 'offsetMs' | 'awaitsConnection'>> {
   /** Each has a network of its own between itself and Redis. */
   readonly isProxied?: boolean
   readonly areThreads?: boolean
@@ -87,12 +93,12 @@ export const test = base.extend<{ readonly stage: (options?: SceneOptions) => Pr
               name: `process-${number}`,
               origin: server.origin,
               clientIds: ['a'],
-              redisPort: network?.port ?? redis.port,
-              library: number % 2 ? 'ioredis' : 'redis',
+              place: network?.port ?? redis.port,
+              kind: number % 2 ? 'ioredis' : 'redis',
               key,
               leaseMs: LEASE_MS,
               offsetMs: 0,
-              awaitsRedis: true,
+              awaitsConnection: true,
               ...members,
             },
             network,

@@ -52,10 +52,10 @@ describe.skipIf(isMissing)('the demo of a fleet', () => {
       /authorization server +2 token requests for 3 workers and the one that was killed$/m,
       /worker 5 +starts, and finds the token in Redis$/m,
       /Redis +is killed$/m,
-      /worker \d +the lock is not to be had: asks for itself$/m,
+      /worker \d +Redis does not answer: asks for itself$/m,
       /authorization server +[1-4] token requests? for 4 workers$/m,
       /Redis +is back, with nothing in it$/m,
-      /worker \d +takes turns again$/m,
+      /worker \d +shares tokens again$/m,
     ]
     for (const line of happened) expect(stdout).toMatch(line)
     // At the start, at a renewal, and at the one after Redis has come back.

@@ -83,6 +83,36 @@ describe('fileLock', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
+  it('removes what processes have left who were killed while they took a lock or gave it up, and nothing else', async () => {
+    const [hash, owner] = ['h'.repeat(43), 'o'.repeat(24)]
+    const [left, kept] = [
+      [`${hash}.lock.${owner}.tmp`, `${hash}.next`],
+      ['mine.tmp', `${hash}.lock`],
+    ]
+    for (const file of [...left, ...kept]) leave(join(folder, file))
+    mkdirSync(join(folder, `${'a'.repeat(43)}.next`))
+    const recent = `${hash}.lock.${'p'.repeat(24)}.tmp`
+    leave(join(folder, recent), LEFT, Date.now() / 1000)
+    await fileLock(folder)('name', async () => {})
+    await expect.poll(() => readdirSync(folder).sort()).toEqual([...kept, recent, `${'a'.repeat(43)}.next`].sort())
+  })
+
+  it('removes no more than a hundred files at a time, and not with every turn', async () => {
+    const clock = createTestClock()
+    for (let at = 0; at < 250; at++) leave(join(folder, `${'h'.repeat(43)}.lock.${String(at).padStart(24, '0')}.tmp`))
+    const lock = fileLock(folder, { clock, deadlineMs: 20_000, leaseMs: 60_000 })
+    const files = (): number => readdirSync(folder).length
+    await lock('name', async () => {})
+    await expect.poll(files).toBe(150)
+    await lock('name', async () => {})
+    await clock.advance(59_999)
+    await lock('name', async () => {})
+    expect(files()).toBe(150)
+    await clock.advance(1)
+    await lock('name', async () => {})
+    await expect.poll(files).toBe(50)
+  })
+
   it.each([
     { name: 'is empty', text: '', at: LONG_AGO },
     { name: 'holds something else', text: 'x'.repeat(10_000), at: LONG_AGO },

@@ -1,17 +1,6 @@
-import {
-  type AdaptedStoreOptions,
-  type AdaptedStoreSettings,
-  adaptedStore,
-  type TokenStore,
-} from '../../store/index.ts'
+import { type AdaptedStoreOptions, adaptedStore, type TokenStore } from '../../store/index.ts'
 import { callsOf, type KeyvInstance } from './keyv-calls.ts'
 import { plainStore } from './plain-store.ts'
-
-/** How a {@link keyvStore} keeps values, encrypted or not. */
-export type KeyvStoreSettings = AdaptedStoreSettings
-
-/** What a {@link keyvStore} is told: with which keys values are encrypted, or by name that they are not. */
-export type KeyvStoreOptions = AdaptedStoreOptions
 
 const SUBJECT = 'keyvStore'
 
@@ -28,6 +17,6 @@ const SUBJECT = 'keyvStore'
  * @throws ConfigurationError with code `option_invalid`, `option_unknown` or `encryption_key_invalid`; also where neither
  * `encryption` nor `plaintext: true` is given, or both.
  */
-export function keyvStore(keyv: KeyvInstance, options: KeyvStoreOptions): TokenStore {
+export function keyvStore(keyv: KeyvInstance, options: AdaptedStoreOptions): TokenStore {
   return adaptedStore(SUBJECT, options, (settings) => plainStore({ ...settings, calls: callsOf(keyv, SUBJECT) }))
 }

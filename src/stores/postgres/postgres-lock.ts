@@ -1,23 +1,14 @@
-import {
-  assertPrefix,
-  DEFAULT_PREFIX,
-  LEASE_OPTIONS,
-  type LeaseOptions,
-  leasedLock,
-  leaseFrom,
-  type WithLock,
-} from '../../store/index.ts'
-import { assertOptions } from '../../token/index.ts'
+import { type AdaptedLockOptions, adaptedLock, type WithLock } from '../../store/index.ts'
 import { advisoryLock, lockKey } from './advisory-lock.ts'
 import { connectionsOf, type PostgresPool } from './postgres-pool.ts'
 
 /** How a {@link postgresLock} behaves. */
-export interface PostgresLockOptions extends LeaseOptions {
-  /** Tells locks of several applications in one database apart. Default `evertoken:`. */
-  readonly prefix?: string | undefined
+export interface PostgresLockOptions extends AdaptedLockOptions {
   /** How long the pool may take to give a connection, and the server to answer. Default 500 ms; at most a third of `leaseMs`. */
   readonly deadlineMs?: number | undefined
 }
+
+const SUBJECT = 'postgresLock'
 
 /**
  * A lock that processes share through PostgreSQL 9.6 or later: an advisory lock, which needs no table. Whoever holds it has one connection of
@@ -30,17 +21,14 @@ export interface PostgresLockOptions extends LeaseOptions {
  * @throws ConfigurationError with code `option_invalid` or `option_unknown`.
  */
 export function postgresLock(pool: PostgresPool, options: PostgresLockOptions = {}): WithLock {
-  const given: unknown = options
-  assertOptions('postgresLock', given, ['prefix', ...LEASE_OPTIONS])
-  const { prefix = DEFAULT_PREFIX } = options
-  assertPrefix('postgresLock', prefix)
-  const lease = leaseFrom('postgresLock', options, { deadlineMs: 500 })
-  const connections = connectionsOf(pool, 'postgresLock')
-  return leasedLock({
-    ...lease,
+  return adaptedLock(SUBJECT, options, {
     keeper: 'PostgreSQL',
+    deadlineMs: 500,
     // To find it held takes two: the look, and the end of its transaction.
     commandsPerLook: 2,
-    commandsFor: async (name) => advisoryLock({ connections, key: lockKey(prefix, name), leaseMs: lease.leaseMs }),
+    connect({ prefix, leaseMs }) {
+      const connections = connectionsOf(pool, SUBJECT)
+      return async (name) => advisoryLock({ connections, key: lockKey(prefix, name), leaseMs })
+    },
   })
 }

@@ -1,4 +1,8 @@
 export type {
+  AdaptedStoreOptions as RedisStoreOptions,
+  AdaptedStoreSettings as RedisStoreSettings,
+} from '../../store/index.ts'
+export type {
   IoredisClient,
   NodeRedisClient,
   NodeRedisCluster,
@@ -14,4 +18,4 @@ export {
 } from './redis-invalidations.ts'
 export { type RedisLockOptions, redisLock } from './redis-lock.ts'
 export { type RedisRecordsOptions, type RedisRecordsSettings, redisRecords } from './redis-records.ts'
-export { type RedisStoreOptions, type RedisStoreSettings, redisStore } from './redis-store.ts'
+export { redisStore } from './redis-store.ts'

@@ -1,24 +1,15 @@
-import {
-  assertPrefix,
-  DEFAULT_PREFIX,
-  LEASE_OPTIONS,
-  type LeaseOptions,
-  leasedLock,
-  leaseFrom,
-  type WithLock,
-} from '../../store/index.ts'
-import { assertOptions } from '../../token/index.ts'
+import { type AdaptedLockOptions, adaptedLock, type WithLock } from '../../store/index.ts'
 import { randomId, sha256 } from '../../util/index.ts'
 import { commandsOf, type RedisClient } from './redis-client.ts'
 import { redisLockCommands } from './redis-lock-commands.ts'
 
 /** How a {@link redisLock} behaves. */
-export interface RedisLockOptions extends LeaseOptions {
-  /** What the lock's keys begin with. Default `evertoken:`. */
-  readonly prefix?: string | undefined
+export interface RedisLockOptions extends AdaptedLockOptions {
   /** How long Redis may take to answer one command. Default 250 ms; at most a third of `leaseMs`. */
   readonly deadlineMs?: number | undefined
 }
+
+const SUBJECT = 'redisLock'
 
 /**
  * A lock that processes share through Redis: one key with a random owner, which lasts for a lease and is renewed while
@@ -30,17 +21,14 @@ export interface RedisLockOptions extends LeaseOptions {
  * @throws ConfigurationError with code `option_invalid` or `option_unknown`.
  */
 export function redisLock(client: RedisClient, options: RedisLockOptions = {}): WithLock {
-  const given: unknown = options
-  assertOptions('redisLock', given, ['prefix', ...LEASE_OPTIONS])
-  const { prefix = DEFAULT_PREFIX } = options
-  assertPrefix('redisLock', prefix)
-  const lease = leaseFrom('redisLock', options, { deadlineMs: 250 })
-  const send = commandsOf(client, 'redisLock')
-  return leasedLock({
-    ...lease,
+  return adaptedLock(SUBJECT, options, {
     keeper: 'Redis',
-    // Hashed, so that a name can neither be another key nor tell what is in it.
-    commandsFor: async (name) =>
-      redisLockCommands(send, `${prefix}lock:${await sha256(name)}`, { owner: randomId(), leaseMs: lease.leaseMs }),
+    deadlineMs: 250,
+    connect({ prefix, leaseMs }) {
+      const send = commandsOf(client, SUBJECT)
+      // Hashed, so that a name can neither be another key nor tell what is in it.
+      return async (name) =>
+        redisLockCommands(send, `${prefix}lock:${await sha256(name)}`, { owner: randomId(), leaseMs })
+    },
   })
 }

@@ -1,17 +1,6 @@
-import {
-  type AdaptedStoreOptions,
-  type AdaptedStoreSettings,
-  adaptedStore,
-  type TokenStore,
-} from '../../store/index.ts'
+import { type AdaptedStoreOptions, adaptedStore, type TokenStore } from '../../store/index.ts'
 import { plainStore } from './plain-store.ts'
 import { commandsOf, type RedisClient } from './redis-client.ts'
-
-/** How a {@link redisStore} keeps values, encrypted or not. */
-export type RedisStoreSettings = AdaptedStoreSettings
-
-/** What a {@link redisStore} is told: with which keys values are encrypted, or by name that they are not. */
-export type RedisStoreOptions = AdaptedStoreOptions
 
 const SUBJECT = 'redisStore'
 
@@ -27,6 +16,6 @@ const SUBJECT = 'redisStore'
  * @throws ConfigurationError with code `option_invalid`, `option_unknown` or `encryption_key_invalid`; also where neither
  * `encryption` nor `plaintext: true` is given, or both.
  */
-export function redisStore(client: RedisClient, options: RedisStoreOptions): TokenStore {
+export function redisStore(client: RedisClient, options: AdaptedStoreOptions): TokenStore {
   return adaptedStore(SUBJECT, options, (settings) => plainStore({ ...settings, send: commandsOf(client, SUBJECT) }))
 }

@@ -4,12 +4,12 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileLock } from 'evertoken/node'
 import { postgresLock } from 'evertoken/stores/postgres'
-import { redisLock, redisStore } from 'evertoken/stores/redis'
+import { redisLock } from 'evertoken/stores/redis'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 
-/** A lock, and a store at the same place; Redis wants a key for what it stores. */
-export async function openLock(kind, place, { key, ...options }) {
+/** A lock, and but for Redis a store at the same place. */
+export async function openLock(kind, place, options) {
   if (kind === 'file') return { withLock: fileLock(place, options), store: fileStore(place), close: async () => {} }
   if (kind === 'redis') {
     const client = new Redis({
@@ -20,8 +20,7 @@ export async function openLock(kind, place, { key, ...options }) {
     })
     client.on('error', () => {})
     await new Promise((resolve) => client.once('ready', resolve))
-    const store = key === undefined ? undefined : redisStore(client, { encryption: { keys: [{ id: 'a', key }] } })
-    return { withLock: redisLock(client, options), store, close: async () => client.disconnect() }
+    return { withLock: redisLock(client, options), close: async () => client.disconnect() }
   }
   const pool = new pg.Pool({ connectionString: `postgres://postgres@127.0.0.1:${place}/postgres` })
   pool.on('error', () => {})

@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { ToxicProxy } from '../support/toxic-proxy.ts'
+import type { ToxicProxy } from './toxic-proxy.ts'
 
-const program = fileURLToPath(new URL('../support/programs/chaos-process.mjs', import.meta.url))
+const program = fileURLToPath(new URL('programs/fleet-process.mjs', import.meta.url))
 
 /** What a process is started with. */
 export interface ProcessSettings {
@@ -14,15 +14,17 @@ export interface ProcessSettings {
   /** Of the authorization server and the API. */
   readonly origin: string
   readonly clientIds: readonly string[]
-  readonly redisPort: number
-  readonly library: 'ioredis' | 'redis'
-  /** That entries are encrypted with. */
+  /** By what it shares store and lock: one of two clients of Redis, or another kind. */
+  readonly kind: 'ioredis' | 'redis' | 'postgres' | 'file'
+  /** The port of a server on this machine, or a folder. */
+  readonly place: string | number
+  /** That entries in Redis are encrypted with. */
   readonly key: string
   readonly leaseMs: number
   /** How far its wall clock is ahead from the start. */
   readonly offsetMs: number
-  /** Whether it waits for its connection to Redis before it says that it is there. */
-  readonly awaitsRedis: boolean
+  /** Whether it waits for its connection before it says that it is there. */
+  readonly awaitsConnection: boolean
 }
 
 /** What came of calls. */
@@ -34,7 +36,7 @@ export interface Report {
   /** When each token was handed out last, by this machine's clock. */
   readonly tokens: Readonly<Record<string, number>>
   readonly events: readonly { readonly name: string }[]
-  /** How often Redis did not answer in time. */
+  /** How often store or lock did not answer in time. */
   readonly misses: number
   /** For how long the machine let the process stand at the most, since its start. */
   readonly stallMs: number
@@ -50,7 +52,7 @@ export interface CallOptions {
 /** A process, or a thread, with a manager and a connection of its own. */
 export interface FleetProcess {
   readonly name: string
-  /** What lies between it and Redis, where that was asked for. */
+  /** What lies between it and its store, where that was asked for. */
   readonly network: ToxicProxy | undefined
   /** Makes so many calls at once; resolves with what came of them. */
   call(calls: number, options?: CallOptions): Promise<Report>
@@ -67,7 +69,7 @@ export interface FleetProcess {
   /** The exit code. */
   readonly ended: Promise<number | null>
   /** Sends a signal, if it is a process. */
-  signal(signal: 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void
+  signal(signal: 'SIGTERM' | 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void
   /** Ends it at once, as `kill -9` does. */
   kill(): Promise<void>
 }
