@@ -1,5 +1,6 @@
 export type { LoginResponse } from './adopt.ts'
 export type { ClaimsChange, ClaimsTransform } from './claims.ts'
+export type { EndableSessions, Logout } from './logout.ts'
 export type { SessionEnd } from './session-end.ts'
 export type { SessionTokens } from './session-tokens.ts'
 export { type StoredSessions, type StoredSessionsOptions, storedSessions } from './stored-sessions.ts'
