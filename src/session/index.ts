@@ -1,4 +1,5 @@
 export type { LoginResponse } from './adopt.ts'
+export { type BackChannelLogout, type BackChannelLogoutOptions, backChannelLogout } from './back-channel-logout.ts'
 export type { ClaimsChange, ClaimsTransform } from './claims.ts'
 export type { EndableSessions, Logout } from './logout.ts'
 export type { SessionEnd } from './session-end.ts'
