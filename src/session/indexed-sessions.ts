@@ -33,27 +33,8 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
   function entryOf(key: string, { startedAt }: TokenSet, { bySid: [sid] }: IndexNames): SessionEntry {
     return { key, startedAt, until: startedAt + absoluteMs, sid }
   }
-  /** By its sign-in: somebody else may have signed in in its place since. */
-  function endEntry({ key, startedAt }: SessionEntry): Promise<TokenSet | undefined> {
-    return kept.end(key, (set) => set.startedAt === startedAt)
-  }
-  /** Ends them, and forgets their names last of all: what could not be ended has to be found again. */
-  async function endAll(entries: readonly SessionEntry[], names: readonly string[]): Promise<readonly TokenSet[]> {
-    const byName = new Map(names.map((name) => [name, [...entries]]))
-    const sets: TokenSet[] = []
-    await Promise.all(
-      entries.map(async (entry) => {
-        const set = await endEntry(entry)
-        if (set === undefined) return
-        sets.push(set)
-        for (const name of allOf(await indexNamesOf(set))) {
-          if (!names.includes(name)) byName.set(name, [...(byName.get(name) ?? []), entry])
-        }
-      }),
-    )
-    await Promise.all([...byName].map(([name, gone]) => index.remove(name, gone)))
-    return sets
-  }
+  const endAll = createEnder(kept, index)
+
   return {
     async save(key, set) {
       const names = await indexNamesOf(set)
@@ -63,10 +44,15 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
         ...names.bySubject.map((name) => index.add(name, entry, at + SECOND_MS)),
         ...names.bySid.map((name) => index.add(name, entry, at)),
       ])
+      await endAll(
+        outcomes.flatMap((outcome) => (outcome === 'logged_out' ? [] : outcome)),
+        [],
+      )
       const isLoggedOut = outcomes.includes('logged_out')
-      const over = outcomes.flatMap((outcome) => (outcome === 'logged_out' ? [] : outcome))
-      await endAll(isLoggedOut ? [...over, entry] : over, isLoggedOut ? allOf(names) : [])
-      return !isLoggedOut && kept.save(key, set)
+      if (!isLoggedOut && (await kept.save(key, set))) return true
+      // A refresh that comes after the end leaves no name behind.
+      if (isLoggedOut || (await kept.load(key)) === undefined) await endAll([entry], allOf(names))
+      return false
     },
     async clear(key) {
       const set = await kept.end(key, () => true)
@@ -79,6 +65,29 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
       const names = await indexNamesFor(checked(logout))
       return endAll(await entriesFor(index, logout, names), allOf(names))
     },
+  }
+}
+
+type EndAll = (entries: readonly SessionEntry[], names: readonly string[]) => Promise<readonly TokenSet[]>
+
+/** Ends sessions, and forgets their names last of all: what could not be ended has to be found again. */
+function createEnder(kept: SessionRecords, index: SessionIndex): EndAll {
+  return async (entries, names) => {
+    const byName = new Map(names.map((name) => [name, [...entries]]))
+    const sets: TokenSet[] = []
+    await Promise.all(
+      entries.map(async (entry) => {
+        // By its sign-in: somebody else may have signed in in its place since.
+        const set = await kept.end(entry.key, ({ startedAt }) => startedAt === entry.startedAt)
+        if (set === undefined) return
+        sets.push(set)
+        for (const name of allOf(await indexNamesOf(set))) {
+          if (!names.includes(name)) byName.set(name, [...(byName.get(name) ?? []), entry])
+        }
+      }),
+    )
+    await Promise.all([...byName].map(([name, gone]) => index.remove(name, gone)))
+    return sets
   }
 }
 

@@ -267,6 +267,28 @@ describe('the index of sessions', () => {
     expect(entries().sort()).toEqual([0, 1, 1, 1])
   })
 
+  test('N19.05 F5.13 a refresh that comes after the end leaves no name behind', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const first = setOf(clock, { sid: 's1' })
+    const session = await signIn(sessions, first)
+    await clock.advance(1000)
+    await session.clear()
+    const next = createTokenSet({ ...first, generation: first.generation + 1, idToken: first.idToken })
+    expect(await session.save(next)).toBe(false)
+    const index = [...seen.values.values()].filter((value) => value.includes('"entries"'))
+    expect(index.map((value) => JSON.parse(value).entries)).toEqual([[], []])
+    // A slow write of a session that lives takes nothing from it.
+    const second = setOf(clock, { sid: 's2' })
+    const other = await signIn(
+      sessions,
+      createTokenSet({ ...second, generation: second.generation + 5, idToken: second.idToken }),
+    )
+    expect(await other.save(second)).toBe(false)
+    await clock.advance(1000)
+    expect(await sessions.end(logout(clock, { sid: 's2' }))).toHaveLength(1)
+  })
+
   test('N19.05 what stands in its place and cannot be read is written over', async ({ clock }) => {
     const { records, seen } = watched(memoryRecords({ clock }))
     await signIn(storedSessions(records, { clock }), setOf(clock, { sid: 's1' }))
