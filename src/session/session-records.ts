@@ -28,6 +28,8 @@ export interface SessionLifetime {
 const DAY_MS = 24 * 60 * 60 * 1000
 /** What stands in the place of a session that was ended. */
 const ENDED = 'ended'
+/** More writes than may be under way. */
+const MARGIN = 1000
 /** Each time a refresh was quicker; there are no more than a few under way. */
 const MAX_TRIES = 20
 
@@ -54,7 +56,7 @@ export function createSessionRecords(
         const set = await load(key)
         if (set === undefined || !isMeant(set)) return undefined
         // Higher than what any refresh of this session may still write; a clock that is behind must not keep a session from its end.
-        const version = Math.max(now, set.generation + 1)
+        const version = Math.max(now, set.generation + MARGIN)
         if (await records.put(key, ENDED, { version, expiresAt: now + DAY_MS })) return set
       }
       throw new StoreError(`expected the session to end within ${MAX_TRIES} tries, got newer ones`, {
