@@ -71,9 +71,11 @@ export {
 } from './source/index.ts'
 export {
   type AesKey,
+  type EncryptedRecordsOptions,
   type EncryptedStoreOptions,
   type EncryptionKey,
   type EncryptionKeys,
+  encryptedRecords,
   encryptedStore,
   type Invalidations,
   localLock,
@@ -89,7 +91,15 @@ export {
   type WithLock,
   type WithLockOptions,
 } from './store/index.ts'
-export type { EntryFault, Operation, Outcome, StoreName, Telemetry, TelemetryEvent } from './telemetry/index.ts'
+export type {
+  CookieFault,
+  EntryFault,
+  Operation,
+  Outcome,
+  StoreName,
+  Telemetry,
+  TelemetryEvent,
+} from './telemetry/index.ts'
 export {
   type AccessToken,
   type AnyEvertokenError,

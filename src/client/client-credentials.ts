@@ -1,6 +1,6 @@
 import type { ClientAuthentication, OAuthClient } from '../oauth/index.ts'
 import {
-  DELETED,
+  type EntryHistory,
   type EntryName,
   type FlightOptions,
   grantSource,
@@ -30,8 +30,8 @@ export interface ClientCredentialsOptions {
   readonly news: News | undefined
   /** Names a token in the store, by the key that it is bound to. */
   readonly name: (jkt: string | undefined) => Promise<EntryName>
-  /** Changes with every deletion. */
-  readonly epoch: () => number
+  /** What this process knows of deletions. */
+  readonly history: () => EntryHistory
 }
 
 /** The client credentials grant (RFC 6749 section 4.4) with all that stands between it and the memory of this process. */
@@ -45,34 +45,28 @@ export function clientCredentialsSource(request: EffectiveRequest, options: Clie
 /** Tokens that are bound to the client's key of the moment (RFC 9449 section 5): one key for all that one call does. */
 function keyedSource(request: EffectiveRequest, options: ClientCredentialsOptions, { keys }: ClientDPoP): TokenSource {
   return {
-    async getToken(given: FlightOptions = {}) {
+    async getToken(ask: FlightOptions = {}) {
+      const { held, isCheck } = ask
+      if (isCheck && held !== undefined) {
+        // Under the name of its own key, and without asking for the one of the moment, which may take its time.
+        const pausedBy = new Error('not asked')
+        const answer = await boundSource(request, options, held.token.jkt)
+          .getToken({ ...ask, pausedBy } as FlightOptions)
+          .catch((error: unknown) => error)
+        if (!(answer instanceof Error)) return answer as AccessToken
+        if (answer !== pausedBy) throw answer
+      }
       const key = await keys.current()
-      const { doubted, ...ask } = given
-      // A token of the key before has an entry of its own.
-      const isOlder = doubted !== undefined && doubted.jkt !== key.jkt
-      const isKept =
-        isOlder && !(await wasDeleted(doubted, options, ask)) && options.oauth.clock.now() < doubted.expiresAt
-      if (isKept) return doubted
-      const token = await boundSource(request, options, key.jkt).getToken(isOlder ? ask : given)
+      const token = await boundSource(request, options, key.jkt).getToken({ ...ask, isCheck: false } as FlightOptions)
       keys.obtained(key, token.expiresAt)
       return token
     },
   }
 }
 
-async function wasDeleted(
-  { jkt }: AccessToken,
-  { entries, name }: ClientCredentialsOptions,
-  { signal, onDeleted }: FlightOptions,
-): Promise<boolean> {
-  const wasDeleted = (await entries?.read(await name(jkt), signal)) === DELETED
-  if (wasDeleted) onDeleted?.()
-  return wasDeleted
-}
-
 function boundSource(
   { scope, resource, parameters, clientAssertion }: EffectiveRequest,
-  { oauth, authentication, entries, lock, news, name, epoch }: ClientCredentialsOptions,
+  { oauth, authentication, entries, lock, news, name, history }: ClientCredentialsOptions,
   jkt: string | undefined,
 ): TokenSource {
   const { clock } = oauth
@@ -82,5 +76,13 @@ function boundSource(
   const lasting = clientAssertion === undefined ? retryingSource(grant, { clock, random: secureRandom }) : grant
   if (entries === undefined) return lasting
   const boundTo = (): TokenBinding => ({ jkt, certificateThumbprint: oauth.certificate?.thumbprint })
-  return storedSource(lasting, { entries, clock, name: () => name(jkt), epoch, boundTo, lock, onReplaced: news?.tell })
+  return storedSource(lasting, {
+    entries,
+    clock,
+    name: () => name(jkt),
+    history,
+    boundTo,
+    lock,
+    onReplaced: news?.tell,
+  })
 }

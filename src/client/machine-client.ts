@@ -2,6 +2,7 @@ import type { LRUCache } from 'lru-cache'
 import type { Prover } from '../dpop/index.ts'
 import { type ClientAuthentication, type OAuthClient, revokeToken } from '../oauth/index.ts'
 import {
+  type EntryHistory,
   type EntryName,
   observedSource,
   type SlotEnvironment,
@@ -16,6 +17,7 @@ import { authenticationFor, type ClientAssertionService } from './assertion-serv
 import { clientCredentialsSource } from './client-credentials.ts'
 import type { ClientDefinition } from './client-definition.ts'
 import type { ClientDPoP } from './client-dpop.ts'
+import { createDeletions } from './deletions.ts'
 import { type EffectiveRequest, effectiveRequest, partsOf, shapeOf } from './effective-request.ts'
 import type { News } from './forget-together.ts'
 import { createRequestSources } from './request-sources.ts'
@@ -49,7 +51,7 @@ export class MachineClient {
   readonly #ownShape: string
   readonly #ownSlot: TokenSlot
   readonly #ownSource: TokenSource
-  #epoch = 0
+  readonly #deletions = createDeletions()
   /** Of the certificate that the tokens in memory are bound to. */
   #boundTo: string | undefined
   readonly #sourceOf: ReturnType<typeof createRequestSources>
@@ -135,8 +137,6 @@ export class MachineClient {
     if (entries === undefined) return held
     const name = (jkt: string | undefined): Promise<EntryName> => this.#name(shape, jkt)
     await deleteStored({ entries, news, dpop, clock: oauth.clock, deadlineMs }, { name, held, onFound })
-    // Somebody may have found the entry before it was gone.
-    this.#drop(shape)
     return held
   }
 
@@ -144,12 +144,19 @@ export class MachineClient {
   #drop(shape: string): AccessToken | undefined {
     const { slots } = this.#options
     const key = this.#prefix + shape
-    this.#epoch++
+    this.#deletions.deleted(shape, this.#options.oauth.clock.now())
     const slot = shape === this.#ownShape ? this.#ownSlot : slots.peek(key)
     const held = slot?.held
     slot?.forget()
     slots.delete(key)
     return held
+  }
+
+  /** Another process has deleted a token, or has replaced one that was refused: what is known of the server is as true as before. */
+  #hear(shape: string): void {
+    this.#deletions.heard(shape)
+    const slot = shape === this.#ownShape ? this.#ownSlot : this.#options.slots.peek(this.#prefix + shape)
+    slot?.drop()
   }
 
   #read(request?: TokenRequest): EffectiveRequest {
@@ -185,10 +192,10 @@ export class MachineClient {
     const authentication = this.#authentication(request)
     const name = async (jkt: string | undefined): Promise<EntryName> => {
       const entry = await this.#name(shape, jkt)
-      news?.remember(entry.identity, () => this.#drop(shape))
+      news?.remember(entry.identity, () => this.#hear(shape), shape === this.#ownShape)
       return entry
     }
-    const epoch = (): number => this.#epoch
+    const history = (): EntryHistory => this.#deletions.of(shape)
     return clientCredentialsSource(request, {
       oauth,
       authentication,
@@ -198,7 +205,7 @@ export class MachineClient {
       lock,
       news,
       name,
-      epoch,
+      history,
     })
   }
 
@@ -206,7 +213,9 @@ export class MachineClient {
     const { definition, storeKey, oauth } = this.#options
     const { clientName, clientId } = oauth
     const key = await identityOf(definition, shape, jkt)
-    return entryName(storeKey, { clientName, clientId, ...partsOf(shape), key })
+    return storeKey === undefined
+      ? { identity: key, key }
+      : entryName(storeKey, { clientName, clientId, ...partsOf(shape), jkt, key })
   }
 
   #authentication({ original }: EffectiveRequest): ReturnType<typeof authenticationFor> {

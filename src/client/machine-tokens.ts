@@ -14,7 +14,7 @@ import {
   type TokenRequest,
   type TokenSource,
 } from '../token/index.ts'
-import { describe, systemClock } from '../util/index.ts'
+import { type Clock, describe, systemClock, waitFor } from '../util/index.ts'
 import { optionInvalid } from './check.ts'
 import type { MachineClient } from './machine-client.ts'
 import { type OpenClients, openClients } from './open-machine-tokens.ts'
@@ -46,8 +46,8 @@ export interface MachineTokens<Clients extends ClientDefinitions> {
     request?: RequestFor<Clients[Name], Scope>,
   ): Promise<void>
   /**
-   * Forgets one cached token and tells the authorization server that it is not needed any more (RFC 7009). Without a cached
-   * token nothing is sent.
+   * Forgets one cached token and tells the authorization server that it is not needed any more (RFC 7009). Without a token
+   * in memory or in the store nothing is sent.
    */
   revoke<Name extends keyof Clients & string, const Scope extends string = string>(
     name: Name,
@@ -96,7 +96,7 @@ export function createMachineTokens<const Clients extends ClientDefinitions>(
       await clientNamed(open, name).revoke(request)
     },
     close() {
-      closing ??= closeClients(open)
+      closing ??= closeClients(open, clock)
       return closing
     },
   }
@@ -131,11 +131,18 @@ function customizedSource(
   }
 }
 
-async function closeClients({ clients, envs, news }: OpenClients): Promise<void> {
-  news?.close()
+/** So long a lock may take to be given back: its lease ends by itself. */
+const GIVE_BACK_MS = 1000
+
+async function closeClients({ clients, envs, news, running }: OpenClients, clock: Clock): Promise<void> {
   const flights = envs.flatMap((env) => [...env.flights])
   for (const env of envs) env.isClosed = true
+  news?.close()
   for (const client of clients.values()) client.forgetAll()
   for (const flight of flights) if (flight.callers === 0) flight.abort.abort(closedError())
   await Promise.allSettled(flights.map((flight) => flight.promise))
+  const patience = new AbortController()
+  const cancel = clock.setTimer(() => patience.abort(), GIVE_BACK_MS)
+  await waitFor(Promise.all(running), patience.signal).catch(() => {})
+  cancel()
 }

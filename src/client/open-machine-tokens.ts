@@ -6,7 +6,7 @@ import {
   type SlotEnvironment,
   type TokenSlot,
 } from '../source/index.ts'
-import { tolerantLock, tolerantStore } from '../store/index.ts'
+import { tolerantLock } from '../store/index.ts'
 import { errorName, harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import type { TokenSource } from '../token/index.ts'
 import { type Clock, createDetachedRunner, systemClock } from '../util/index.ts'
@@ -28,6 +28,8 @@ export interface OpenClients {
   readonly clients: ReadonlyMap<string, MachineClient>
   readonly envs: readonly SlotEnvironment[]
   readonly news: News | undefined
+  /** Turns at the lock that have not been given back yet. */
+  readonly running: ReadonlySet<Promise<unknown>>
 }
 
 /**
@@ -60,10 +62,11 @@ export function openClients(options: TokenManagerOptions<ClientDefinitions>): Op
     clients: new Map(entries.map(([name, client]) => [name, new MachineClient(client)])),
     envs: entries.map(([, { env }]) => env),
     news: shared.news,
+    running: shared.running,
   }
 }
 
-type Shared = Omit<MachineClientOptions, 'definition' | 'oauth' | 'env' | 'dpop'>
+type Shared = Omit<MachineClientOptions, 'definition' | 'oauth' | 'env' | 'dpop'> & Pick<OpenClients, 'running'>
 
 /** What the clients of one manager have in common. */
 function sharedBy(
@@ -72,12 +75,14 @@ function sharedBy(
 ): Shared {
   const { clientAssertion, store, serializer, storeKey, lock, invalidations, telemetry } = options
   const { maxEntries: max = MAX_ENTRIES, deadlineMs = DEADLINE_MS } = options
+  const running = new Set<Promise<unknown>>()
   return {
     service: clientAssertion,
-    entries: store && createStoredEntries({ ...environment, store: tolerantStore(store, environment), serializer }),
+    entries: store && createStoredEntries({ ...environment, store, serializer }),
     storeKey,
     news: invalidations && createNews(invalidations, { ...environment, maxEntries: max }),
-    lock: lock && tolerantLock(lock, { ...environment, waitMs: deadlineMs * PATIENCE }),
+    lock: lock && tolerantLock(lock, { ...environment, waitMs: deadlineMs * PATIENCE, running }),
+    running,
     deadlineMs,
     slots: new LRUCache<string, TokenSlot>({ max }),
     // Made when it is first used: its arrays have their full size from the start.

@@ -13,6 +13,8 @@ export interface StoreEntry {
   /** Resources (RFC 8707) in one order. */
   readonly resource: readonly string[]
   readonly partition: string | undefined
+  /** Thumbprint of the key that the token is bound to (RFC 9449), where it is bound to one. */
+  readonly jkt: string | undefined
   /** The key that it would have without a key maker: a hash of everything that shapes the token. */
   readonly key: string
 }
@@ -32,13 +34,23 @@ export function identityOf(definition: ClientDefinition, shape: string, jkt?: st
   return sha256(canonicalText([1, issuer, tokenEndpoint, ...grant, shape, ...bound]))
 }
 
-/** What an entry is called: by its identity, unless there is a key maker. */
-export function entryName(keyMaker: StoreKeyMaker | undefined, entry: StoreEntry): EntryName {
-  const { clientName, key: identity } = entry
-  if (keyMaker === undefined) return { identity, key: identity }
-  const key: unknown = keyMaker(entry)
-  if (typeof key === 'string' && key !== '') return { identity, key }
-  throw new ConfigurationError(`client "${clientName}": expected storeKey to give a key, got ${describe(key)}`, {
-    code: 'option_invalid',
-  })
+/**
+ * What an entry is called by a key maker.
+ *
+ * @throws ConfigurationError with code `store_key_failed`.
+ */
+export function entryName(keyMaker: StoreKeyMaker, entry: StoreEntry): EntryName {
+  const failed = (came: string, cause?: unknown): ConfigurationError =>
+    new ConfigurationError(`client "${entry.clientName}": expected storeKey to give a key, got ${came}`, {
+      code: 'store_key_failed',
+      cause,
+    })
+  let key: unknown
+  try {
+    key = keyMaker(entry)
+  } catch (cause) {
+    throw failed('an error', cause)
+  }
+  if (typeof key === 'string' && key !== '') return { identity: entry.key, key }
+  throw failed(describe(key))
 }

@@ -1,4 +1,4 @@
-import { DELETED, type EntryName, type StoredEntries } from '../source/index.ts'
+import { type EntryName, MARK_MS, type StoredEntries } from '../source/index.ts'
 import { type AccessToken, TransportError } from '../token/index.ts'
 import { type Clock, withDeadline } from '../util/index.ts'
 import type { ClientDPoP } from './client-dpop.ts'
@@ -23,9 +23,6 @@ export interface Deletion {
   readonly onFound?: ((token: AccessToken) => void) | undefined
 }
 
-/** For so long, at the least, a mark tells the others that a token was deleted which they may have in memory. */
-const MARK_MS = 60 * 60 * 1000
-
 /**
  * Deletes a token from the store, whichever key it is bound to, and leaves a mark in its place until it would have expired. `onFound` is told of
  * what was there.
@@ -43,7 +40,7 @@ export async function deleteStored(
     done.add(jkt)
     const entry = await name(jkt)
     const found = await entries.read(entry)
-    const token = found === DELETED ? undefined : found
+    const token = found.kind === 'token' ? found.token : undefined
     await entries.markDeleted(entry, Math.max(clock.now() + MARK_MS, held?.expiresAt ?? 0, token?.expiresAt ?? 0))
     news?.tell(entry.identity)
     if (token !== undefined) onFound?.(token)

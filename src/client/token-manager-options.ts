@@ -49,7 +49,7 @@ export interface TokenManagerOptions<Clients extends ClientDefinitions> {
   readonly lock?: WithLock | undefined
   /**
    * News between the processes that share `store`: what one of them has deleted, or seen refused, the others forget at once. Default: none, they
-   * keep it until it expires or is refused there too.
+   * find out when they look into the store, once a minute (`lifetime.memoryMs`).
    */
   readonly invalidations?: Invalidations | undefined
   /** DPoP nonces are shared through it, behind the memory of this process: see `sharedNonceStore`. Its failures count as "not there". */

@@ -86,18 +86,19 @@ export function presentable(text: string, secrets: readonly string[]): string {
   return shown.length > MAX_TEXT_LENGTH ? `${shown.slice(0, MAX_TEXT_LENGTH)}…` : shown
 }
 
-/** Without a text, in whatever case it is written. */
+/** Without a text, in whatever case it is written. One pass, however often it occurs. */
 function withoutText(text: string, secret: string): string {
   const small = secret.toLowerCase()
-  let lowered = text.toLowerCase()
+  const lowered = text.toLowerCase()
   // Characters that change their length with their case are rare in secrets; exact matches are still found then.
   if (lowered.length !== text.length || small.length !== secret.length) return text.replaceAll(secret, REDACTED)
-  let shown = text
-  for (let at = lowered.indexOf(small); at !== -1; at = lowered.indexOf(small, at + REDACTED.length)) {
-    shown = shown.slice(0, at) + REDACTED + shown.slice(at + secret.length)
-    lowered = lowered.slice(0, at) + REDACTED + lowered.slice(at + secret.length)
+  let shown = ''
+  let shownTo = 0
+  for (let at = lowered.indexOf(small); at !== -1; at = lowered.indexOf(small, shownTo)) {
+    shown += text.slice(shownTo, at) + REDACTED
+    shownTo = at + secret.length
   }
-  return shown
+  return shown + text.slice(shownTo)
 }
 
 /** Without what is left of secrets that were cut, as far as it goes on like one of them. */

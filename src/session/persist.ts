@@ -1,11 +1,12 @@
 import { errorName } from '../telemetry/index.ts'
-import { StoreError } from '../token/index.ts'
+import { isEvertokenError, StoreError } from '../token/index.ts'
 import { delay, withDeadline } from '../util/index.ts'
 import type { Lineage, RefreshAsk } from './lineage.ts'
 import { revokeSet } from './revocation.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
+import { isSameSignIn } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
 
 /** What is to be kept. */
@@ -41,9 +42,9 @@ export async function persist(
   if (!isOver && session.kind === 'carried') await keepSuccessor(env, before, next)
   const saved = isOver ? 'passed_over' : await save(env, session, next)
   if (session.kind !== 'carried' && saved !== 'passed_over') await keepSuccessor(env, before, next)
-  if (saved === 'failed') {
+  if (saved === 'failed' || saved === 'refused') {
     telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
-    void keepTrying(env, lineage, session, next)
+    if (saved === 'failed') void keepTrying(env, lineage, session, next)
     return next
   }
   if (saved === 'kept') {
@@ -51,14 +52,15 @@ export async function persist(
     return next
   }
   const stored = isOver ? undefined : await session.load()
-  if (stored !== undefined) return stored
-  lineage.endWith('signed_out')
+  // Somebody may have signed in there meanwhile: whoever waits for a token of the session before must not get one of that.
+  if (stored !== undefined && isSameSignIn(stored, next)) return stored
+  if (stored === undefined) lineage.endWith('signed_out')
   await revokeSet(env, next)
   throw sessionEnded(oauth.clientName, 'signed_out')
 }
 
-/** `passed_over`: something newer is there, or the session is over. */
-type Saved = 'kept' | 'passed_over' | 'failed'
+/** `passed_over`: something newer is there, or the session is over. `refused`: it would be again, such as one that has no room in cookies. */
+type Saved = 'kept' | 'passed_over' | 'failed' | 'refused'
 
 async function keepSuccessor({ memory }: SessionEnvironment, before: TokenSet, next: TokenSet): Promise<void> {
   if (before.refreshToken !== undefined) await memory.keepSuccessor(before.refreshToken, next)
@@ -67,13 +69,14 @@ async function keepSuccessor({ memory }: SessionEnvironment, before: TokenSet, n
 async function save(env: SessionEnvironment, session: SessionTokens, next: TokenSet): Promise<Saved> {
   const { clock } = env.oauth
   for (let tries = 1; ; tries++) {
-    const result = await attempt(env, session, next)
+    const result = await saveOnce(env, session, next)
     if (result !== 'failed' || tries === MAX_TRIES) return result
     await delay(clock, FIRST_PAUSE_MS * 2 ** (tries - 1))
   }
 }
 
-async function attempt(
+/** One try, whose failure is an event. */
+export async function saveOnce(
   { oauth, telemetry }: SessionEnvironment,
   session: SessionTokens,
   next: TokenSet,
@@ -85,7 +88,7 @@ async function attempt(
     return kept ? 'kept' : 'passed_over'
   } catch (cause) {
     telemetry.note({ name: 'session_write_failed', client: oauth.clientName, error: errorName(cause) })
-    return 'failed'
+    return isEvertokenError(cause) && !cause.retryable ? 'refused' : 'failed'
   }
 }
 
@@ -99,6 +102,6 @@ async function keepTrying(
   for (let tries = 0; tries < LATER_TRIES; tries++) {
     await delay(env.oauth.clock, LATER_PAUSE_MS * 2 ** tries)
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
-    if ((await attempt(env, session, next)) !== 'failed') return
+    if ((await saveOnce(env, session, next)) !== 'failed') return
   }
 }

@@ -47,13 +47,11 @@ async function found(
   lineage.learned(set)
   await lineage.prepare(set)
   const token = lineage.fresh(set, ask)
-  if (token === undefined) return undefined
-  await carry(ask, set)
-  return { set, token }
+  return token === undefined ? undefined : { set, token }
 }
 
 /** The last successor of a set that is known. */
-async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise<TokenSet> {
+export async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise<TokenSet> {
   let set = from
   while (set.refreshToken !== undefined) {
     const next = await memory.successorOf(set.refreshToken)
@@ -61,11 +59,6 @@ async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise
     set = next
   }
   return set
-}
-
-/** What a browser carries is brought up to date by whichever of its requests hears of it. */
-async function carry({ session, known }: RefreshAsk, set: TokenSet): Promise<void> {
-  if (session.kind === 'carried' && set.generation > known.generation) await session.save(set)
 }
 
 async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {

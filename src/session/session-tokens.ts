@@ -3,7 +3,7 @@ import type { TokenSet } from './token-set.ts'
 
 /** Where the tokens of one user session rest, already bound to the request or job that carries it. */
 export interface SessionTokens {
-  /** Names the session among all others; stays the same for as long as it lasts. */
+  /** Names the session among all others; stays the same for as long as it lasts. A sign-in that is saved in the place of another one may change it. */
   readonly id: string
   /**
    * `stored`: the set is in one place that all processes share. `carried`: it comes with the request, in a cookie say, and each of the user's

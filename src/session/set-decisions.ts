@@ -27,6 +27,11 @@ export function newest(first: TokenSet, ...others: readonly (TokenSet | undefine
   return best
 }
 
+/** Whether one set comes from the other by refreshes. */
+export function isSameSignIn(set: TokenSet, other: TokenSet): boolean {
+  return set.startedAt === other.startedAt && set.subject === other.subject && set.issuer === other.issuer
+}
+
 /** What a refresh has brought. */
 export interface Refreshed {
   readonly response: TokenResponse

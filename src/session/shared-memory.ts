@@ -9,7 +9,8 @@ import { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 export interface SharedMemory {
   /** The set that a refresh with this token has brought, for whoever still has the token. */
   successorOf(refreshToken: string): Promise<TokenSet | undefined>
-  keepSuccessor(refreshToken: string, set: TokenSet): Promise<void>
+  /** `until` is the end of the grace unless it is given. */
+  keepSuccessor(refreshToken: string, set: TokenSet, until?: number): Promise<void>
   /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended. */
   beginRefresh(refreshToken: string): Promise<boolean>
   /** Says that it is known how that ended. */
@@ -54,9 +55,8 @@ export function createSharedMemory({ store, clock, graceMs, maxEntries }: Shared
       const sealed = await store?.get(name)
       return sealed === undefined ? undefined : tokenSetFrom(await openedText(refreshToken, name, sealed))
     },
-    async keepSuccessor(refreshToken, set) {
+    async keepSuccessor(refreshToken, set, until = clock.now() + graceMs) {
       const name = await nameOf('successor', refreshToken)
-      const until = clock.now() + graceMs
       successors.set(name, { set, until })
       if (store !== undefined) await store.set(name, await sealedText(refreshToken, name, tokenSetText(set)), until)
     },

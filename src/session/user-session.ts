@@ -9,6 +9,8 @@ import {
 } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
+import { saveOnce } from './persist.ts'
+import { followed } from './refresh.ts'
 import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionRequest } from './session-environment.ts'
@@ -17,6 +19,8 @@ import { endedSet } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
+/** So long it is known at the least that a session was signed out. */
+const MIN_ENDED_MS = 10 * 60 * 1000
 const NO_OPTIONS: GetTokenOptions = {}
 
 /** A set that was loaded, and when. */
@@ -29,7 +33,7 @@ interface Loaded {
 export class UserSession {
   readonly #client: UserClient
   readonly #session: SessionTokens
-  readonly #lineage: Promise<Lineage>
+  #lineage: Promise<Lineage>
   #ready: Lineage | undefined
   #loaded: Loaded | undefined
   #loading: Promise<TokenSet | undefined> | undefined
@@ -64,19 +68,28 @@ export class UserSession {
     const set = await this.#loading
     // What was signed out here may have been signed in elsewhere since.
     if (set === undefined || (lineage.end !== undefined && !lineage.begin(set))) return undefined
-    return lineage.newest(set)
+    return this.#newest(lineage, set)
   }
 
   /** Begins anew with the set of a login. */
   async begin(set: TokenSet): Promise<void> {
-    const lineage = await this.#lineage
-    if (!lineage.begin(set) || !(await this.#session.save(set))) {
+    const before = await this.#lineage
+    const isSaved = await this.#session.save(set)
+    // The session may have got another id by that: who has the one before must not come to these tokens.
+    const lineage = await this.#client.lineageOf(this.#session)
+    if (!isSaved || !lineage.begin(set)) {
       const { name } = this.#client
       throw new StoreError(`client "${name}": expected the session to take a new sign-in, got a newer one`, {
         code: 'session_superseded',
       })
     }
+    this.#lineage = Promise.resolve(lineage)
+    this.#ready = lineage
     this.#keep(set)
+    if (lineage === before) return
+    // Nothing that is under way for it may reach the browser any more.
+    before.endWith('signed_out')
+    await this.#client.env.memory.markEnded(before.id)
   }
 
   async signOut(request?: TokenRequest): Promise<void> {
@@ -90,11 +103,21 @@ export class UserSession {
     lineage.endWith('signed_out')
     this.#loaded = undefined
     await env.memory.markEnded(lineage.id)
+    if (newest !== undefined) await this.#forbidSuccessors(newest)
     await this.#session.clear()
     env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
     // A refresh that is under way revokes what it brings.
     await lineage.settled()
     if (newest !== undefined) await revokeSet(env, newest, request)
+  }
+
+  /** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
+  async #forbidSuccessors(set: TokenSet): Promise<void> {
+    if (this.#session.kind !== 'carried' || set.refreshToken === undefined) return
+    const { memory } = this.#client.env
+    const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
+    const until = Math.max(this.#now + MIN_ENDED_MS, ...set.accessTokens.map(({ token }) => token.expiresAt))
+    await memory.keepSuccessor(set.refreshToken, ended, until)
   }
 
   /** Has the server take back the refresh token; access tokens go on until they expire or are taken back with it. */
@@ -121,13 +144,31 @@ export class UserSession {
     const lineage = this.#ready
     const loaded = this.#loaded
     const isRecent = loaded !== undefined && this.#now < loaded.at + this.#client.memoryMs
-    return isRecent && lineage !== undefined && lineage.end === undefined ? lineage.newest(loaded.set) : undefined
+    if (!isRecent || lineage === undefined || lineage.end !== undefined) return undefined
+    const set = lineage.newest(loaded.set)
+    // What a browser does not have yet has to get to it first.
+    return set === loaded.set || this.#session.kind !== 'carried' ? set : undefined
   }
 
   async #load(): Promise<TokenSet | undefined> {
     const set = await this.#session.load()
-    if (set !== undefined) this.#keep(set)
-    return set
+    if (set === undefined) return undefined
+    this.#keep(set)
+    if (this.#session.kind !== 'carried') return set
+    // A response that came late may have brought the browser an older set back.
+    const lineage = await this.#lineage
+    if (lineage.end !== undefined) return set
+    const newest = await followed(this.#client.env, lineage.newest(set))
+    if (newest.endedBecause !== 'signed_out') return newest
+    await this.#session.clear()
+    return undefined
+  }
+
+  /** The newest that this process knows. */
+  async #newest(lineage: Lineage, set: TokenSet): Promise<TokenSet> {
+    const newest = lineage.newest(set)
+    if (this.#session.kind === 'carried') await this.#carry(newest)
+    return newest
   }
 
   #keep(set: TokenSet): void {
@@ -161,7 +202,7 @@ export class UserSession {
     if (fresh !== undefined) return fresh
     try {
       const { set, token } = await this.#refresh(lineage, ask)
-      await this.#carry(known, set)
+      await this.#carry(set)
       return token
     } catch (error) {
       if (signal?.aborted) throw signal.reason
@@ -179,10 +220,10 @@ export class UserSession {
   }
 
   /** A set that another request has refreshed is this one's too, and its browser's. */
-  async #carry(known: TokenSet, set: TokenSet): Promise<void> {
+  async #carry(set: TokenSet): Promise<void> {
     if (set.generation <= (this.#loaded?.set.generation ?? 0)) return
     this.#keep(set)
-    if (this.#session.kind === 'carried' && set.generation > known.generation) await this.#session.save(set)
+    if (this.#session.kind === 'carried') await saveOnce(this.#client.env, this.#session, set)
   }
 }
 

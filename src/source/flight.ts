@@ -1,6 +1,10 @@
 import type { Outcome } from '../telemetry/index.ts'
 import { type AccessToken, ConfigurationError, type GetTokenOptions, type TokenSource } from '../token/index.ts'
 import { describe, type RunDetached, waitFor } from '../util/index.ts'
+import type { ObtainedToken } from './stored-token.ts'
+
+/** What a flight is for. `check`: to hear whether the token that is held still counts. `look`: to find one of another process, and to ask no server. */
+export type FlightKind = 'renewal' | 'forced' | 'check' | 'look'
 
 /** One token request that all callers of a slot share. */
 export interface Flight {
@@ -8,34 +12,47 @@ export interface Flight {
   readonly abort: AbortController
   /** What proves the client for this request, where a caller brought it along. */
   readonly proof: object | undefined
-  /** Whether it was made to get a new token although there was one. */
-  readonly isForced: boolean
-  /** Whether it was made to ask if the token that is held still counts, and may well bring the same one. */
-  readonly isCheck: boolean
-  /** Where its token came from. */
-  readonly outcome: Outcome
+  readonly kind: FlightKind
+  readonly landing: Landing
   /** How many callers have joined; none, if it renews behind them. */
   callers: number
+  /** Whether one of them was refused with the token that is held. */
+  isRefused: boolean
+}
+
+/** Where a token came from, told by whoever knows. */
+export interface Landing {
+  cache: 'l2' | 'miss'
+  /** When it was obtained, where that was not now. */
+  obtainedAt?: number | undefined
+}
+
+/** The token that is in memory, as far as a shared store is concerned. */
+export interface HeldToken extends ObtainedToken {
+  /** When the store was last asked about it. */
+  readonly checkedAt: number
 }
 
 /** What the source of a flight is told beside what every source is told. */
 export interface FlightOptions extends GetTokenOptions {
   /** Whether somebody was refused with the token that is held, and does not only renew it in time. */
-  readonly isRefused?: boolean | undefined
-  /** A token that is good unless a shared store says otherwise; it is the answer then. */
-  readonly doubted?: AccessToken | undefined
+  readonly isRefused?: (() => boolean) | undefined
+  readonly held?: HeldToken | undefined
+  /** Whether the token that is held is the answer unless a shared store says otherwise. */
+  readonly isCheck?: boolean | undefined
+  /** Thrown instead of asking a server: it is too early for that. */
+  readonly pausedBy?: unknown
   /** Told when a shared store says that the token which is held was deleted. */
   readonly onDeleted?: (() => void) | undefined
-  /** Told where the token came from. */
-  readonly outcome?: Outcome | undefined
+  readonly landing?: Landing | undefined
 }
 
 /** What a flight is made for, and who hears of its end. */
-export interface FlightPlan extends Pick<Flight, 'proof' | 'isForced' | 'isCheck'> {
-  readonly inner: TokenSource
-  /** The token that the source is not to give again, or is to say whether it still counts. */
-  readonly known: AccessToken | undefined
+export interface FlightPlan extends Pick<FlightOptions, 'held' | 'rejected' | 'pausedBy'> {
   readonly isRefused: boolean
+  readonly inner: TokenSource
+  readonly proof: object | undefined
+  readonly kind: FlightKind
   readonly onDeleted: (flight: Flight) => void
   readonly land: (flight: Flight, token: AccessToken) => void
   readonly crash: (flight: Flight, error: unknown) => void
@@ -43,17 +60,19 @@ export interface FlightPlan extends Pick<Flight, 'proof' | 'isForced' | 'isCheck
 
 /** Starts a request. It lands before any caller hears of it, and like the request itself in nobody's context. */
 export function launch(runDetached: RunDetached, plan: FlightPlan): Flight {
-  const { inner, known, isRefused, proof, isForced, isCheck, land, crash } = plan
+  const { inner, held, rejected, pausedBy, isRefused, proof, kind, land, crash } = plan
   const abort = new AbortController()
-  const outcome: Outcome = { cache: 'miss' }
+  const landing: Landing = { cache: 'miss' }
   const options: FlightOptions = {
     signal: abort.signal,
-    rejected: isCheck ? undefined : known,
-    doubted: isCheck ? known : undefined,
-    isRefused,
-    forceRenewal: isForced,
+    rejected: kind === 'check' ? undefined : rejected,
+    forceRenewal: kind === 'forced',
+    isRefused: () => flight.isRefused,
+    held,
+    isCheck: kind === 'check',
+    pausedBy,
     onDeleted: () => plan.onDeleted(flight),
-    outcome,
+    landing,
   }
   const promise = runDetached(async () => {
     try {
@@ -67,7 +86,7 @@ export function launch(runDetached: RunDetached, plan: FlightPlan): Flight {
   })
   // A renewal behind its callers has nobody else who listens.
   promise.catch(() => {})
-  const flight: Flight = { promise, abort, proof, isForced, isCheck, outcome, callers: 0 }
+  const flight: Flight = { promise, abort, proof, kind, landing, callers: 0, isRefused }
   return flight
 }
 
@@ -76,17 +95,23 @@ export interface Passenger {
   readonly signal: AbortSignal | undefined
   /** Told where the token came from. */
   readonly outcome: Outcome | undefined
+  /** The token that a resource server refused to this caller. */
+  readonly rejected: AccessToken | undefined
 }
 
 /** One caller more; an abort takes it back, so that a request which nobody waits for can be ended. */
-export function join(flight: Flight, { signal, outcome }: Passenger): Promise<AccessToken> {
-  if (outcome !== undefined)
-    flight.promise.then(
-      () => Object.assign(outcome, flight.outcome),
-      () => {},
-    )
+export function join(flight: Flight, { signal, outcome, rejected }: Passenger): Promise<AccessToken> {
   flight.callers++
-  if (signal === undefined) return flight.promise
+  if (rejected !== undefined) flight.isRefused = true
+  const joined = signal === undefined ? flight.promise : leaving(flight, signal)
+  if (outcome === undefined) return joined
+  return joined.then((token) => {
+    outcome.cache = flight.landing.cache
+    return token
+  })
+}
+
+function leaving(flight: Flight, signal: AbortSignal): Promise<AccessToken> {
   const leave = (): void => {
     flight.callers--
   }

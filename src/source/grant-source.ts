@@ -25,7 +25,7 @@ export function grantSource(client: OAuthClient, grant: Grant, authentication: C
 /** Empty values are left out (RFC 6749 section 3.2); several resources are repeated (RFC 8707 section 2). */
 function wireParameters({ scope, resource = [], parameters = {} }: Grant): URLSearchParams {
   const wire = new URLSearchParams()
-  for (const [name, value] of Object.entries(parameters)) if (value !== '') wire.set(name, value)
+  for (const [name, value] of Object.entries(parameters)) if (value !== '') wire.append(name, value)
   if (scope !== undefined && scope !== '') wire.set('scope', scope)
   for (const value of resource) wire.append('resource', value)
   return wire

@@ -39,25 +39,10 @@ export function hardEdge(
   return expiresAt - Math.min(waitBeforeMs, (expiresAt - softAt) / 2)
 }
 
-/** When a token in memory is compared with a shared store, if that comes before its renewal. */
-export interface CheckEdges {
-  /** From here on behind the callers. */
-  readonly checkAt: number
-  /** From here on before them: nobody is to use it unasked for longer than it may be in memory. */
-  readonly mustAt: number
-  /** From here on it is renewed instead. */
-  readonly softAt: number
-}
-
 /** A check begins one to two of these shares before its time is over, at random, so that a fleet does not ask together. */
 const CHECK_SHARE = 1 / 8
 
-/** Where a token that was obtained or checked `now` may be in memory for `memoryMs`; nothing where it is renewed before. */
-export function checkEdges(
-  { now, softAt }: { readonly now: number; readonly softAt: number },
-  memoryMs: number,
-  random: Random,
-): CheckEdges | undefined {
-  const checkAt = now + memoryMs * (1 - CHECK_SHARE * (1 + random()))
-  return checkAt < softAt ? { checkAt, mustAt: now + memoryMs, softAt } : undefined
+/** When a token that was obtained or checked `now`, and may be in memory for `memoryMs`, is compared with the store: behind the callers. */
+export function checkEdge(now: number, memoryMs: number, random: Random): number {
+  return now + memoryMs * (1 - CHECK_SHARE * (1 + random()))
 }

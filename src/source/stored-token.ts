@@ -6,43 +6,60 @@ const VERSION = 1
 const LAST_SHARE = 1 / 10
 const LAST_MS = 10_000
 
-/** What stands in the place of a token that was deleted, so that others who have it in memory hear of that. */
-export const DELETED = 'deleted'
+/** What is in the place of a token: the token and when it was obtained, or when it was deleted. */
+export type StoredEntry =
+  | { readonly kind: 'token'; readonly token: AccessToken; readonly obtainedAt: number }
+  | { readonly kind: 'deleted'; readonly deletedAt: number }
 
-/** An entry of a store: plain data, with the instant at which the token's life was measured and whom it is for. */
-export function tokenEntry(token: AccessToken, { identity, now }: EntryContext): object {
+/** A token and its age, as they are written. */
+export interface ObtainedToken {
+  readonly token: AccessToken
+  /** When it was obtained, in milliseconds since the epoch. */
+  readonly obtainedAt: number
+}
+
+/** An entry of a store: plain data, with whom it is for. */
+export function tokenEntry(identity: string, { token, obtainedAt }: ObtainedToken): object {
   const { accessToken, tokenType, expiresAt, scope, jkt, certificateThumbprint } = token
   const bound = { jkt, certificateThumbprint }
-  return { version: VERSION, identity, accessToken, tokenType, storedAt: now, expiresAt, scope, ...bound }
+  return { version: VERSION, identity, accessToken, tokenType, obtainedAt, expiresAt, scope, ...bound }
 }
 
-/** The mark of a deletion. */
-export function deletionEntry({ identity, now }: EntryContext): object {
-  return { version: VERSION, identity, deletedAt: now }
+/** The mark of a deletion, for others who have the token in memory. */
+export function deletionEntry(identity: string, deletedAt: number): object {
+  return { version: VERSION, identity, deletedAt }
 }
 
-/** For whom an entry is, and what the time is. */
+/** For whom an entry is to be, and what the time is. */
 export interface EntryContext {
   /** Names the token among all others; an entry of another one is none, whatever it is called in the store. */
   readonly identity: string
   readonly now: number
 }
 
-/** The token in an entry, or the mark of its deletion; `undefined` for one that is dying, or not what this library writes. */
-export function tokenFrom(entry: unknown, context: EntryContext): AccessToken | typeof DELETED | undefined {
-  const members = Object(entry) as Record<string, unknown>
-  const { version, identity, deletedAt, accessToken, tokenType, storedAt, expiresAt, scope } = members
+/** Reads an entry; `undefined` for one that is dying or of another identity, `malformed` for what this library does not write. */
+export function entryFrom(value: unknown, context: EntryContext): StoredEntry | 'malformed' | undefined {
+  const members = Object(value) as Record<string, unknown>
+  const { version, identity, deletedAt, accessToken, tokenType, obtainedAt, expiresAt, scope } = members
   const { jkt, certificateThumbprint } = members
-  if (version !== VERSION || identity !== context.identity) return undefined
-  if (typeof deletedAt === 'number') return DELETED
-  if (!isTokenText(accessToken)) return undefined
+  if (version !== VERSION) return 'malformed'
+  if (identity !== context.identity) return undefined
+  if (isInstant(deletedAt)) return { kind: 'deleted', deletedAt }
   // A token is bound to a key or it is not (RFC 9449 section 7); what is neither was not written here.
   const boundType = jkt === undefined ? 'Bearer' : 'DPoP'
-  if (tokenType !== boundType) return undefined
-  if (!isTextOrAbsent(scope) || !isTextOrAbsent(jkt) || !isTextOrAbsent(certificateThumbprint)) return undefined
-  const dies = deathOf({ storedAt, expiresAt }, context.now)
+  if (!isTokenText(accessToken) || tokenType !== boundType || !isInstant(obtainedAt) || !isInstant(expiresAt)) {
+    return 'malformed'
+  }
+  if (!isTextOrAbsent(scope) || !isTextOrAbsent(jkt) || !isTextOrAbsent(certificateThumbprint)) return 'malformed'
+  const dies = deathOf({ obtainedAt, expiresAt }, context.now)
   if (dies === undefined) return undefined
-  return createAccessToken({ accessToken, tokenType: boundType, expiresAt: dies, scope, jkt, certificateThumbprint })
+  const bound = { jkt, certificateThumbprint }
+  const token = createAccessToken({ accessToken, tokenType: boundType, expiresAt: dies, scope, ...bound })
+  return { kind: 'token', token, obtainedAt }
+}
+
+function isInstant(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
 }
 
 function isTextOrAbsent(value: unknown): value is string | undefined {
@@ -51,11 +68,13 @@ function isTextOrAbsent(value: unknown): value is string | undefined {
 
 /**
  * When a stored token dies by this machine's clock: of two clocks that differ, the shorter view wins, so a token never has more
- * to live than it had when it was stored.
+ * to live than it had when it was obtained.
  */
-function deathOf({ storedAt, expiresAt }: { storedAt: unknown; expiresAt: unknown }, now: number): number | undefined {
-  if (typeof storedAt !== 'number' || typeof expiresAt !== 'number') return undefined
-  const lifetimeMs = expiresAt - storedAt
+function deathOf(
+  { obtainedAt, expiresAt }: Record<'obtainedAt' | 'expiresAt', number>,
+  now: number,
+): number | undefined {
+  const lifetimeMs = expiresAt - obtainedAt
   const dies = Math.min(expiresAt, now + lifetimeMs)
   return now < dies - Math.min(LAST_MS, lifetimeMs * LAST_SHARE) ? dies : undefined
 }

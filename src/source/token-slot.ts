@@ -1,7 +1,7 @@
 import { type AccessToken, copyError, isEvertokenError, isSameToken, type TokenSource } from '../token/index.ts'
 import { delay } from '../util/index.ts'
-import { ended, type Flight, join, launch, type Passenger } from './flight.ts'
-import { type CheckEdges, checkEdges, hardEdge, softEdge } from './renewal-windows.ts'
+import { ended, type Flight, type FlightKind, join, launch, type Passenger } from './flight.ts'
+import { checkEdge, hardEdge, softEdge } from './renewal-windows.ts'
 import { closedError, type SlotEnvironment, type SlotOptions } from './slot-environment.ts'
 import { Trouble } from './trouble.ts'
 
@@ -17,8 +17,8 @@ export class TokenSlot {
   #promise: Promise<AccessToken> | undefined
   /** Until then nothing is to be done; 0 while there is no token, or none that anybody trusts. */
   #dueAt = 0
-  /** There only while what is due next is a check. */
-  #check: CheckEdges | undefined
+  /** There only where others have the token, too. */
+  #shared: SharedLife | undefined
   #trouble: Trouble | undefined
 
   constructor(env: SlotEnvironment) {
@@ -57,15 +57,16 @@ export class TokenSlot {
 
   /** Forgets the token. A request under way still answers its callers, but its token is not kept. */
   forget(): void {
-    this.#drop()
+    this.drop()
     this.#trouble = undefined
   }
 
-  #drop(): void {
+  /** Forgets the token, and nothing of what is under way or has gone wrong. */
+  drop(): void {
     this.#token = undefined
     this.#promise = undefined
     this.#dueAt = 0
-    this.#check = undefined
+    this.#shared = undefined
   }
 
   /** The token that is held now, usable or not. */
@@ -75,13 +76,14 @@ export class TokenSlot {
 
   /** From here on the token is renewed; 0 while there is none, or none that anybody trusts. */
   get #softAt(): number {
-    return this.#check?.softAt ?? this.#dueAt
+    return this.#shared?.softAt ?? this.#dueAt
   }
 
   /** The token is good as far as this process knows: ask the others behind the caller, or, after too long a time, before. */
   #verify(inner: TokenSource, { held, now, ...ask }: Ask & Held): Promise<AccessToken> {
-    const flight = this.#trouble?.flight ?? this.#start(inner, ask, { isCheck: true })
-    return now < (this.#check?.mustAt ?? 0) ? held : this.#joinOrKeep(flight, ask)
+    const flight = this.#trouble?.flight ?? this.#start(inner, ask, { kind: 'check' })
+    const { memoryMs = 0 } = this.#env
+    return now < (this.#shared?.checkedAt ?? 0) + memoryMs ? held : this.#joinOrKeep(inner, flight, ask)
   }
 
   /** The token is still good: renew it behind the caller, or let the caller wait for that and fall back on it. */
@@ -90,16 +92,24 @@ export class TokenSlot {
     { held, mustWait, now, ...ask }: Ask & Held & { mustWait: boolean },
   ): Promise<AccessToken> {
     const isFailing = this.#trouble?.failure !== undefined
-    const isTooEarly = this.#trouble?.isTooEarly({ now, proof: ask.proof, held: this.#token })
-    if (this.#trouble?.flight === undefined && !isTooEarly) this.#start(inner, ask)
-    const flight = this.#trouble?.flight
-    return flight === undefined || !mustWait || isFailing ? held : this.#joinOrKeep(flight, ask)
+    const flight = this.#trouble?.flight ?? this.#startOrLook(inner, ask, now)
+    return flight === undefined || !mustWait || isFailing ? held : this.#joinOrKeep(inner, flight, ask)
   }
 
-  #joinOrKeep(flight: Flight, ask: Ask): Promise<AccessToken> {
+  /** A request, unless it is too early for one: then a look for what others have, now and then. */
+  #startOrLook(inner: TokenSource, ask: Ask, now: number): Flight | undefined {
+    const trouble = this.#trouble
+    if (!trouble?.isTooEarly({ now, proof: ask.proof, held: this.#token })) return this.#start(inner, ask)
+    const mayLook = this.#env.memoryMs !== undefined && trouble.looks(now)
+    return mayLook ? this.#start(inner, ask, { kind: 'look', pausedBy: trouble.failure?.error }) : undefined
+  }
+
+  #joinOrKeep(inner: TokenSource, flight: Flight, ask: Ask): Promise<AccessToken> {
     return join(flight, ask).catch((error) => {
       if (ask.signal?.aborted) throw ask.signal.reason
       if (this.#token !== undefined && this.#env.clock.now() < this.#token.expiresAt) return this.#token
+      // Another one's proof failed where a deletion came out: ours has not been tried.
+      if (flight.proof !== ask.proof) return this.#awaitTurn(inner, ask)
       throw copyError(error)
     })
   }
@@ -121,13 +131,12 @@ export class TokenSlot {
       let flight = trouble?.flight
       if (flight === undefined) {
         const now = this.#env.clock.now()
-        const isTooEarly = trouble?.isTooEarly({ now, proof, held: this.#token })
-        if (trouble?.failure !== undefined && isTooEarly) throw copyError(trouble.failure.error)
         if (trouble !== undefined && now < trouble.pauseUntil) {
           await delay(this.#env.clock, trouble.pauseUntil - now, signal)
           continue
         }
-        flight = this.#start(inner, ask)
+        flight = this.#startOrLook(inner, ask, now)
+        if (flight === undefined) throw copyError(trouble?.failure?.error)
         own = flight
       }
       try {
@@ -147,12 +156,12 @@ export class TokenSlot {
     const tooEarly = this.#trouble?.flight
     for (;;) {
       const flight = this.#trouble?.flight
-      const isOurs = flight?.isForced === true && flight !== tooEarly && flight.proof === ask.proof
+      const isOurs = flight?.kind === 'forced' && flight !== tooEarly && flight.proof === ask.proof
       if (flight !== undefined && !isOurs) {
         await ended(flight, ask.signal)
         continue
       }
-      const chosen = flight ?? this.#start(inner, ask, { isForced: true })
+      const chosen = flight ?? this.#start(inner, ask, { kind: 'forced' })
       return join(chosen, ask).catch(rethrowCopy)
     }
   }
@@ -165,37 +174,35 @@ export class TokenSlot {
   #admitsRefusal(now: number): boolean {
     const flight = this.#trouble?.flight
     // Whoever comes second joins, and a renewal that is due anyway is no refusal: nothing is counted twice.
-    if (flight?.isCheck === false || (this.#dueAt !== 0 && now >= this.#softAt)) return true
+    const isRenewed = flight !== undefined && flight.kind !== 'check' && flight.kind !== 'look'
+    if (isRenewed || (this.#dueAt !== 0 && now >= this.#softAt)) return true
     const trouble = this.#troubled()
     if (!trouble.admits(now)) return false
     // A check that is under way would bring back the very token that was refused.
     trouble.flight = undefined
     // Others wait for the new token from now on, and get this one only if there is no other.
     this.#dueAt = 0
-    this.#check = undefined
+    if (this.#shared !== undefined) this.#shared = { ...this.#shared, softAt: 0 }
     return true
   }
 
-  #start(
-    inner: TokenSource,
-    { proof, rejected }: Ask,
-    kind: Partial<Pick<Flight, 'isForced' | 'isCheck'>> = {},
-  ): Flight {
+  #start(inner: TokenSource, { proof, rejected }: Ask, { kind = 'renewal', pausedBy }: Start = {}): Flight {
     const { runDetached, flights, isClosed } = this.#env
     if (isClosed) throw closedError()
+    const token = this.#token
     const flight = launch(runDetached, {
       inner,
       proof,
-      isForced: false,
-      isCheck: false,
-      ...kind,
+      kind,
+      pausedBy,
       // What is held is named, so that a cache behind this one looks for another.
-      known: this.#token ?? rejected,
+      rejected: token ?? rejected,
+      held: token && this.#shared && { token, ...this.#shared },
       isRefused: rejected !== undefined,
-      land: (landed, token) => this.#land(landed, token),
+      land: (landed, got) => this.#land(landed, got),
       crash: (crashed, error) => this.#crash(crashed, error),
       onDeleted: (told) => {
-        if (this.#trouble?.flight === told) this.#drop()
+        if (this.#trouble?.flight === told) this.drop()
       },
     })
     this.#troubled().flight = flight
@@ -210,23 +217,24 @@ export class TokenSlot {
     if (trouble?.flight !== flight) return
     const { clock, windows, random, isClosed } = this.#env
     const now = clock.now()
-    const isKept = token.expiresAt > now && !isClosed
     this.#trouble = trouble.remains
-    if (isKept) {
-      // A token that was there before is renewed when it would have been.
-      const softAt =
-        token === this.#token ? this.#softAt : softEdge({ now, expiresAt: token.expiresAt }, windows, random)
-      this.#token = token
-      this.#promise = flight.promise
-      this.#setEdges(softAt, now)
-    } else this.#troubled().pauseUntil = now + UNKEPT_PAUSE_MS
+    if (token.expiresAt <= now || isClosed) {
+      this.#troubled().pauseUntil = now + UNKEPT_PAUSE_MS
+      return
+    }
+    // A token that was there before is as old as it was, and renewed when it would have been.
+    const isSame = token === this.#token
+    const softAt = isSame ? this.#softAt : softEdge({ now, expiresAt: token.expiresAt }, windows, random)
+    const obtainedAt = (isSame ? this.#shared?.obtainedAt : flight.landing.obtainedAt) ?? now
+    this.#token = token
+    this.#promise = flight.promise
+    this.#setEdges({ softAt, obtainedAt, now })
   }
 
-  #setEdges(softAt: number, now: number): void {
+  #setEdges({ softAt, obtainedAt, now }: { softAt: number; obtainedAt: number; now: number }): void {
     const { memoryMs, random } = this.#env
-    const check = memoryMs === undefined ? undefined : checkEdges({ now, softAt }, memoryMs, random)
-    this.#check = check
-    this.#dueAt = check?.checkAt ?? softAt
+    this.#shared = memoryMs === undefined ? undefined : { softAt, obtainedAt, checkedAt: now }
+    this.#dueAt = memoryMs === undefined ? softAt : Math.min(softAt, checkEdge(now, memoryMs, random))
   }
 
   #crash(flight: Flight, error: unknown): void {
@@ -238,11 +246,12 @@ export class TokenSlot {
     if (trouble?.flight === flight) {
       trouble.flight = undefined
       // A check that came to nothing is no renewal that failed: it is made again when the next one would be.
-      if (flight.isCheck && isHeld) this.#setEdges(this.#softAt, now)
-      else trouble.failed(flight, error, { now, jitter: random() })
+      if (flight.kind === 'check' && isHeld) {
+        this.#setEdges({ softAt: this.#softAt, obtainedAt: this.#shared?.obtainedAt ?? now, now })
+      } else if (flight.kind !== 'look') trouble.failed(flight, error, { now, jitter: random() })
     }
     // Last: whoever is told must not be able to leave the slot half-way.
-    if (isHeld) onRenewalFailed(error)
+    if (isHeld && flight.kind !== 'look') onRenewalFailed(error)
   }
 
   #troubled(): Trouble {
@@ -253,8 +262,22 @@ export class TokenSlot {
 
 /** How one caller waits, and what proves the client if the caller brought that along. */
 interface Ask extends Passenger {
-  readonly rejected: AccessToken | undefined
   readonly proof: object | undefined
+}
+
+/** What a flight is started for, and what keeps it from a server. */
+interface Start {
+  readonly kind?: FlightKind
+  readonly pausedBy?: unknown
+}
+
+/** The life of a token that others have, too. */
+interface SharedLife {
+  /** From here on it is renewed; 0 when nobody trusts it any more. */
+  readonly softAt: number
+  readonly obtainedAt: number
+  /** When the others were last asked about it. */
+  readonly checkedAt: number
 }
 
 /** What one caller has in any case. */

@@ -1,5 +1,4 @@
-import type { AccessToken } from '../token/index.ts'
-import { isEvertokenError } from '../token/index.ts'
+import { type AccessToken, isEvertokenError } from '../token/index.ts'
 import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory, retryAtOf } from './back-off.ts'
 import type { Flight } from './flight.ts'
 
@@ -10,11 +9,15 @@ interface Moment {
   readonly jitter: number
 }
 
+/** While a server is left alone the others' tokens are looked for so often. */
+const LOOK_MS = 1000
+
 /** What a slot knows beyond its token; there only while something is going on, since there can be many slots. */
 export class Trouble {
   flight: Flight | undefined
   /** Until when callers wait their turn, because the last token could not be kept. */
   pauseUntil = 0
+  #lookedAt = Number.NEGATIVE_INFINITY
   #failure: FailureMemory | undefined
   #rejection: RejectionMemory | undefined
 
@@ -35,6 +38,13 @@ export class Trouble {
     const admitted = admitRejection(this.#rejection, now)
     if (admitted === undefined) return false
     this.#rejection = admitted
+    return true
+  }
+
+  /** Whether it is time to look for what another process may have got meanwhile; takes note of it then. */
+  looks(now: number): boolean {
+    if (now - this.#lookedAt < LOOK_MS) return false
+    this.#lookedAt = now
     return true
   }
 

@@ -17,12 +17,13 @@ export interface AdaptedStoreSettings {
   readonly clock?: Clock | undefined
 }
 
+/** With which keys values are encrypted, or by name that they are not. */
+export type EncryptionChoice =
+  | { readonly encryption: EncryptionKeys; readonly plaintext?: undefined }
+  | { readonly plaintext: true; readonly encryption?: undefined }
+
 /** What such a store is told: with which keys values are encrypted, or by name that they are not. */
-export type AdaptedStoreOptions = AdaptedStoreSettings &
-  (
-    | { readonly encryption: EncryptionKeys; readonly plaintext?: undefined }
-    | { readonly plaintext: true; readonly encryption?: undefined }
-  )
+export type AdaptedStoreOptions = AdaptedStoreSettings & EncryptionChoice
 
 /** What an adapter is told, once it has been checked; `prefix` is all that stands before the keys. */
 export type PlainStoreSettings = {
@@ -62,13 +63,18 @@ export function assertPrefix(subject: string, prefix: unknown): void {
   if (typeof prefix !== 'string') throw optionInvalid(subject, `prefix to be a string, got ${describe(prefix)}`)
 }
 
-function assertAdaptedStoreOptions(subject: string, options: unknown): void {
-  assertOptions(subject, options, NAMES)
+/** Refuses what is no choice of encryption, and options that neither all such stores have nor this one. */
+export function assertAdaptedStoreOptions(
+  subject: string,
+  options: unknown,
+  own: readonly string[] = [],
+): asserts options is Readonly<Record<string, unknown>> {
+  assertOptions(subject, options, [...NAMES, ...own])
   const { encryption, plaintext, prefix = '', maxValueBytes, telemetry, clock } = options
   assertPrefix(subject, prefix)
   assertCount(subject, 'maxValueBytes', maxValueBytes)
   if (telemetry !== undefined) assertMethods(subject, { option: 'telemetry', value: telemetry }, ['note'])
-  if (clock !== undefined) assertMethods(subject, { option: 'clock', value: clock }, ['now'])
+  if (clock !== undefined) assertMethods(subject, { option: 'clock', value: clock }, ['now', 'setTimer'])
   if (plaintext !== undefined && plaintext !== true) {
     throw optionInvalid(subject, `plaintext to be true or absent, got ${describe(plaintext)}`)
   }

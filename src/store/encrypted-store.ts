@@ -2,8 +2,9 @@ import { type EntryFault, harmless, noTelemetry, type Telemetry } from '../telem
 import { assertCount, assertMethods, assertOptions } from '../token/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { createEncryptionRing, type EncryptionKeys } from './encryption-keys.ts'
-import { seal, unseal } from './envelope.ts'
+import { MAX_SEALED_LENGTH, seal, unseal } from './envelope.ts'
 import { createGenerations } from './generations.ts'
+import { oneKey } from './key-uses.ts'
 import { assertStore, type TokenStore } from './token-store.ts'
 import { createTurns } from './turns.ts'
 
@@ -20,8 +21,6 @@ export interface EncryptedStoreOptions {
 }
 
 const SUBJECT = 'encryptedStore'
-/** The longest token three times. A longer text is not worth decoding. */
-const MAX_LENGTH = 262_144
 const MAX_ENTRIES = 10_000
 /** Entries that nobody can read. The others may be of use to a process with another ring or another version. */
 const USELESS: ReadonlySet<EntryFault> = new Set<EntryFault>(['too_long', 'malformed', 'not_authentic'])
@@ -43,10 +42,10 @@ export function encryptedStore(
   options: EncryptedStoreOptions = {},
 ): TokenStore {
   assertStore(SUBJECT, store)
-  checkOptions(options)
-  const { clock = systemClock, maxLength = MAX_LENGTH, maxEntries = MAX_ENTRIES } = options
+  assertEncryptionOptions(SUBJECT, options)
+  const { clock = systemClock, maxLength = MAX_SEALED_LENGTH, maxEntries = MAX_ENTRIES } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
-  const ring = createEncryptionRing(keys)
+  const ring = createEncryptionRing(keys, oneKey(SUBJECT))
   const generations = createGenerations(clock, maxEntries)
   const inTurn = createTurns()
 
@@ -71,7 +70,7 @@ export function encryptedStore(
     },
     async set(key, value, expiresAt) {
       const generation = generations.next(key)
-      const text = await inTurn(seal(key, { value, expiresAt: lastingUntil(expiresAt), generation }, ring))
+      const text = await inTurn(seal(key, { value, expiresAt, generation }, ring))
       // An older value must not stay where the newer one has no room.
       if (text.length > maxLength) return ignore(key, 'too_long')
       await store.set(key, text, expiresAt)
@@ -84,11 +83,6 @@ export function encryptedStore(
   }
 }
 
-/** An instant that JSON can hold. */
-function lastingUntil(expiresAt: number): number {
-  return Math.min(expiresAt, Number.MAX_SAFE_INTEGER)
-}
-
 /** Without a word when it fails: what is left there is missing for whoever asks again. */
 async function deleteQuietly(store: TokenStore, key: string): Promise<void> {
   try {
@@ -98,11 +92,12 @@ async function deleteQuietly(store: TokenStore, key: string): Promise<void> {
   }
 }
 
-function checkOptions(options: unknown): void {
-  assertOptions(SUBJECT, options, ['telemetry', 'maxLength', 'maxEntries', 'clock'])
-  assertCount(SUBJECT, 'maxLength', options.maxLength)
-  assertCount(SUBJECT, 'maxEntries', options.maxEntries)
-  if (options.clock !== undefined) assertMethods(SUBJECT, { option: 'clock', value: options.clock }, ['now'])
+/** Refuses options that neither `encryptedStore` nor `encryptedRecords` has. */
+export function assertEncryptionOptions(subject: string, options: unknown): void {
+  assertOptions(subject, options, ['telemetry', 'maxLength', 'maxEntries', 'clock'])
+  assertCount(subject, 'maxLength', options.maxLength)
+  assertCount(subject, 'maxEntries', options.maxEntries)
+  if (options.clock !== undefined) assertMethods(subject, { option: 'clock', value: options.clock }, ['now'])
   if (options.telemetry === undefined) return
-  assertMethods(SUBJECT, { option: 'telemetry', value: options.telemetry }, ['note'])
+  assertMethods(subject, { option: 'telemetry', value: options.telemetry }, ['note'])
 }

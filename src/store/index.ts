@@ -1,4 +1,10 @@
 export {
+  type AdaptedRecordsOptions,
+  type AdaptedRecordsSettings,
+  adaptedRecords,
+  type PlainRecords,
+} from './adapted-records.ts'
+export {
   type AdaptedStoreOptions,
   type AdaptedStoreSettings,
   adaptedStore,
@@ -6,15 +12,18 @@ export {
   DEFAULT_PREFIX,
   type PlainStoreSettings,
 } from './adapted-store.ts'
+export { type EncryptedRecordsOptions, encryptedRecords } from './encrypted-records.ts'
 export { type EncryptedStoreOptions, encryptedStore } from './encrypted-store.ts'
-export type { AesKey, EncryptionKey, EncryptionKeys } from './encryption-keys.ts'
+export type { EncryptionKey, EncryptionKeys } from './encryption-keys.ts'
 export type { Invalidations } from './invalidations.ts'
+export type { AesKey } from './key-uses.ts'
 export { type LeasedLockOptions, leasedLock } from './leased-lock.ts'
 export { localLock } from './local-lock.ts'
 export type { Acquired, LockCommands } from './lock-commands.ts'
 export { LEASE_OPTIONS, type Lease, type LeaseOptions, leaseFrom } from './lock-options.ts'
 export { type MemoryRecordsOptions, memoryRecords } from './memory-records.ts'
 export { type MemoryStoreOptions, memoryStore } from './memory-store.ts'
+export { type GivenKey, keyBytes, keyInvalid, type NamedKeys, namedKeys } from './named-keys.ts'
 export { prefixedStore } from './prefixed-store.ts'
 export { assertRecordStore, type RecordStore, type RecordWrite } from './record-store.ts'
 export { assertStore, type TokenStore } from './token-store.ts'

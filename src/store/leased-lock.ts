@@ -5,7 +5,7 @@ import { localLock } from './local-lock.ts'
 import type { LockCommands } from './lock-commands.ts'
 import { createLockHealth, inTime, type TimelyCommands } from './lock-health.ts'
 import type { Lease } from './lock-options.ts'
-import { acquire, type Taken } from './lock-turn.ts'
+import { acquire, ask, type Taken } from './lock-turn.ts'
 import type { Turn, WithLock } from './with-lock.ts'
 
 /** What a {@link leasedLock} needs. */
@@ -36,7 +36,7 @@ export function leasedLock(options: LeasedLockOptions): WithLock {
         name,
         async (turn) => {
           // Somebody else of this process was there before.
-          const known = turn?.isFirst ? undefined : await meanwhile?.()
+          const known = turn?.isFirst ? undefined : await ask(meanwhile, patience.signal)
           if (known !== undefined) return known
           health.assertUp()
           const commands = await commandsFor(name)

@@ -6,6 +6,8 @@ export type Acquired = 'first' | 'next' | undefined
  * says that nobody waits for the answer any more.
  */
 export interface LockCommands {
+  /** Waits before each `acquire` for what this process has to have for it, such as a place at a pool; gives up when the signal aborts. */
+  readonly enter?: ((deadline: AbortSignal) => Promise<void>) | undefined
   acquire(deadline: AbortSignal): Promise<Acquired>
   renew(deadline: AbortSignal): Promise<boolean>
   release(deadline: AbortSignal): Promise<boolean>

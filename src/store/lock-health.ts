@@ -1,7 +1,6 @@
 import { copyError, StoreError } from '../token/index.ts'
 import { type Clock, waitFor, withDeadline } from '../util/index.ts'
 import type { Acquired, LockCommands } from './lock-commands.ts'
-import { giveUp } from './lock-turn.ts'
 
 /** What keeps a lock, as the commands see it: up, or down. */
 export interface LockHealth {
@@ -17,6 +16,12 @@ export interface LockHealth {
    * @throws StoreError with code `lock_unavailable`.
    */
   answer<T>(ask: (deadline: AbortSignal) => Promise<T>): Promise<T>
+  /**
+   * Waits for room to ask at all, for as long as an answer may take; a signal that aborts ends that. There is no verdict on the keeper in it.
+   *
+   * @throws StoreError with code `lock_unavailable`.
+   */
+  room(enter: (deadline: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void>
 }
 
 /** What is watched, and for how long it may be silent. */
@@ -30,8 +35,6 @@ export interface LockHealthOptions {
 const REST_MS = 1000
 /** Longer nobody waits for what is down, so that a call which tries store and lock is no slower than others to speak of. */
 const PROBE_WAIT_MS = 10
-/** For a command that may take its time: nobody waits for it. */
-const NEVER = new AbortController().signal
 
 /** What the commands of one lock have found out together. */
 export function createLockHealth({ clock, deadlineMs, keeper }: LockHealthOptions): LockHealth {
@@ -63,6 +66,16 @@ export function createLockHealth({ clock, deadlineMs, keeper }: LockHealthOption
         ? withDeadline(() => asked, { clock, ms: PROBE_WAIT_MS, error: () => silent(PROBE_WAIT_MS) })
         : asked
     },
+    async room(enter, signal) {
+      const late = new AbortController()
+      const cancel = clock.setTimer(() => late.abort(crowded(deadlineMs, keeper)), deadlineMs)
+      try {
+        // Not left behind when the time is up: whoever has entered has to know.
+        await enter(AbortSignal.any([signal, late.signal]))
+      } finally {
+        cancel()
+      }
+    },
   }
 
   async function answerInTime<T>(ask: (deadline: AbortSignal) => Promise<T>): Promise<T> {
@@ -77,9 +90,15 @@ export function createLockHealth({ clock, deadlineMs, keeper }: LockHealthOption
   }
 }
 
+function crowded(ms: number, keeper: string): StoreError {
+  const message = `lock: expected room to ask ${keeper} within ${ms} ms, got as many locks at a time as may be`
+  return new StoreError(message, { code: 'lock_unavailable' })
+}
+
 /** One owner's commands, each of which is answered in time or fails. */
 export interface TimelyCommands {
-  acquire(): ReturnType<LockCommands['acquire']>
+  /** The signal ends the waiting for room; a command that was sent is waited for. */
+  acquire(signal: AbortSignal): Promise<Acquired>
   renew(): Promise<boolean>
   release(): Promise<boolean>
 }
@@ -87,7 +106,8 @@ export interface TimelyCommands {
 /** Each command in time; a lock that is given too late is given back. */
 export function inTime(commands: LockCommands, health: LockHealth): TimelyCommands {
   return {
-    async acquire() {
+    async acquire(signal) {
+      if (commands.enter !== undefined) await health.room(commands.enter, signal)
       let asked: Promise<Acquired> | undefined
       try {
         return await health.answer((deadline) => {
@@ -95,12 +115,20 @@ export function inTime(commands: LockCommands, health: LockHealth): TimelyComman
           return waitFor(asked, deadline)
         })
       } catch (error) {
-        // Late or without an answer at all: given up once, whichever it is.
-        if (asked !== undefined) giveUp(asked, () => commands.release(NEVER))
+        // Late or without an answer at all: given up once, whichever it is. That may take its time: nobody waits for it.
+        if (asked !== undefined) giveUp(asked, () => commands.release(new AbortController().signal))
         throw error
       }
     },
     renew: () => health.answer((deadline) => commands.renew(deadline)),
     release: () => health.answer((deadline) => commands.release(deadline)),
   }
+}
+
+/** An answer that comes too late, or never, may have taken the lock for nobody. */
+function giveUp(asked: Promise<Acquired>, release: () => Promise<unknown>): void {
+  asked
+    .catch((): Acquired => 'next')
+    .then((taken) => (taken === undefined ? undefined : release()))
+    .catch(() => {})
 }

@@ -9,12 +9,9 @@ const LONGEST_PAUSE_MS = 400
 /** Whoever has waited for long looks less often: in a pause passes a quarter of the time waited so far. */
 const PAUSE_RATE = 0.25
 
-/** An answer that comes too late, or never, may have taken the lock for nobody. */
-export function giveUp(asked: Promise<Acquired>, release: () => Promise<unknown>): void {
-  asked
-    .catch((): Acquired => 'next')
-    .then((taken) => (taken === undefined ? undefined : release()))
-    .catch(() => {})
+/** Asks for the result, for as long as the caller waits: what does not answer must not keep the others of this process waiting. */
+export async function ask<T>(meanwhile: Waiting<T>['meanwhile'], signal: AbortSignal): Promise<T | undefined> {
+  return meanwhile && waitFor(meanwhile(), signal)
 }
 
 /** Looks until the lock is ours, or somebody else has brought the result. */
@@ -26,7 +23,7 @@ export async function acquire<T>(commands: TimelyCommands, waiting: Waiting<T>):
   const shortestMs = PAUSE_PER_COMMAND_MS * commandsPerPause
   for (let looks = 0; ; looks++) {
     const sentAt = clock.now()
-    const found = looks === 0 ? undefined : await meanwhile?.()
+    const found = looks === 0 ? undefined : await ask(meanwhile, signal)
     if (found !== undefined) return { found }
     signal.throwIfAborted()
     const taken = meanwhile === undefined || looksAtLock(looks) ? await take(commands, signal) : undefined
@@ -45,11 +42,12 @@ function looksAtLock(looks: number): boolean {
 }
 
 async function take(commands: TimelyCommands, signal: AbortSignal): Promise<Acquired> {
-  const asked = commands.acquire()
+  const asked = commands.acquire(signal)
   try {
     return await waitFor(asked, signal)
   } catch (error) {
-    if (signal.aborted) giveUp(asked, commands.release)
+    // Taken for nobody. What fails has been given up already.
+    if (signal.aborted) asked.then((taken) => taken && commands.release()).catch(() => {})
     throw error
   }
 }

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../util/index.ts'
-import type { RecordStore, RecordWrite } from './record-store.ts'
+import { assertRecordWrite, type RecordStore, type RecordWrite } from './record-store.ts'
 
 /** What a {@link memoryRecords} may be told. */
 export interface MemoryRecordsOptions {
@@ -22,7 +22,9 @@ export function memoryRecords({ clock = systemClock }: MemoryRecordsOptions = {}
   }
   return {
     get: (key) => living(key)?.value,
-    put(key, value, { version, expiresAt }) {
+    put(key, value, write) {
+      assertRecordWrite('memoryRecords', write)
+      const { version, expiresAt } = write
       const known = living(key)
       if (known !== undefined && known.version >= version) return false
       records.set(key, { value, version, expiresAt })

@@ -1,9 +1,9 @@
-import { assertMethods } from '../token/index.ts'
-import type { Awaitable } from '../util/index.ts'
+import { assertMethods, ConfigurationError, optionInvalid } from '../token/index.ts'
+import { type Awaitable, describe } from '../util/index.ts'
 
 /** How a record is written. */
 export interface RecordWrite {
-  /** Grows with every write; what is there with the same or a higher one stays. */
+  /** A whole number that grows with every write; what is there with the same or a higher one stays. */
   readonly version: number
   /** Until when it is kept, in milliseconds since the epoch. */
   readonly expiresAt: number
@@ -26,4 +26,26 @@ export interface RecordStore {
  */
 export function assertRecordStore(subject: string, records: unknown): void {
   assertMethods(subject, { option: 'records', value: records }, ['get', 'put', 'delete'])
+}
+
+/**
+ * Refuses a version that cannot be compared, and an end that is no instant, before anything is written.
+ *
+ * @throws ConfigurationError with code `option_invalid`.
+ */
+export function assertRecordWrite(subject: string, write: unknown): void {
+  const { version, expiresAt } = Object(write)
+  if (!Number.isSafeInteger(version) || version < 0) {
+    throw optionInvalid(subject, `version to be a whole number, got ${describe(version)}`)
+  }
+  if (typeof expiresAt !== 'number' || Number.isNaN(expiresAt)) {
+    throw optionInvalid(subject, `expiresAt to be an instant, got ${describe(expiresAt)}`)
+  }
+}
+
+/** What cannot be kept: dropping it without a word would lose what exists nowhere else. */
+export function recordTooLong(subject: string, most: string): ConfigurationError {
+  return new ConfigurationError(`${subject}: expected a record of ${most} at the most, got more`, {
+    code: 'record_too_long',
+  })
 }

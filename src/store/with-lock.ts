@@ -14,7 +14,8 @@ export interface WithLockOptions<T = unknown> {
    */
   readonly onLost?: (() => void) | undefined
   /**
-   * Asked now and then while somebody else holds the lock: what it gives is the result, and no turn is needed any more. A lock need not ask.
+   * Asked now and then while somebody else holds the lock: what it gives is the result, and no turn is needed any more. A lock need not ask, and
+   * waits for the answer no longer than for its turn.
    */
   readonly meanwhile?: (() => Promise<T | undefined>) | undefined
 }

@@ -1,4 +1,5 @@
 export {
+  type CookieFault,
   type EntryFault,
   errorName,
   harmless,

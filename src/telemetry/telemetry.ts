@@ -24,12 +24,31 @@ export type EntryFault =
   /** Older than an entry that this process has seen in its place. */
   | 'rolled_back'
 
+/** Why the cookies of a session count as missing. */
+export type CookieFault =
+  /** Longer than cookies of a session can be. */
+  | 'too_long'
+  /** One of them is there twice. */
+  | 'doubled'
+  /** One of them is missing. */
+  | 'incomplete'
+  /** Not what is written there. */
+  | 'malformed'
+  /** Written by another version of this library. */
+  | 'unknown_version'
+  /** Encrypted with a key that is not on the ring. */
+  | 'unknown_key'
+  /** Altered, put together from several sessions or writes, or of another name or key. */
+  | 'not_authentic'
+  /** Written at a time that has not come yet. */
+  | 'not_yet'
+
 /** What became of an operation; filled in while it runs. */
 export interface Outcome {
   /** `code` of the error that ended the operation. */
   error?: string
   /**
-   * Where the token of a `token.get` came from: memory (`l1`), memory although a renewal is due (`stale`), the shared store (`l2`), or the server (`miss`).
+   * Where the token of a `token.get` came from: memory (`l1`), memory although it is time for a renewal or a look into the store (`stale`), the shared store (`l2`), or the server (`miss`).
    */
   cache?: 'l1' | 'l2' | 'miss' | 'stale'
 }
@@ -85,6 +104,10 @@ export type TelemetryEvent =
   | { readonly name: 'session_persist_failed'; readonly client: string }
   /** The server did not take back a token that is not needed any more. */
   | { readonly name: 'revocation_failed'; readonly client: string; readonly error: string }
+  /** A request brought cookies of a session that count as missing. */
+  | { readonly name: 'cookie_ignored'; readonly reason: CookieFault }
+  /** Redis throws records away to make room, by this `maxmemory-policy`: users are signed out then. */
+  | { readonly name: 'records_evictable'; readonly policy: string }
   /** An entry of an encrypted store counts as missing, or was not kept. */
   | { readonly name: 'entry_ignored'; readonly reason: EntryFault }
 

@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
 import { setMaxListeners } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Fetch } from 'evertoken'
@@ -121,6 +124,50 @@ describe('F8.07 A8.02 what varies without end', () => {
     expect(heapInUse() - before).toBeLessThan(2 * MIB)
     expect(clock.pending).toBe(0)
   }, 120_000)
+})
+
+describe('C8 F8.07 A8.02 a store, a lock and news beside it', () => {
+  interface Left {
+    readonly heap: number
+    readonly [what: string]: number
+  }
+  const ENTRIES = 10_000
+  const program = fileURLToPath(new URL('../support/programs/many-keys.mjs', import.meta.url))
+
+  /** What is in the memory of a process of its own after so many keys, round by round, and after `close`. */
+  async function leftAfter({ keys, rounds }: { readonly keys: number; readonly rounds: number }): Promise<Left[]> {
+    const args = ['--expose-gc', '--no-warnings', program, ...[ENTRIES, keys, rounds].map(String)]
+    const { stdout } = await promisify(execFile)(process.execPath, args)
+    return stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Left)
+  }
+
+  // A million take minutes: they are a benchmark, `keys`.
+  test('C8 F8.07 A8.02 60,000 keys through 10,000 entries: memory stays as it is when it is full, and nothing is left of what has ended', {
+    timeout: 300_000,
+  }, async () => {
+    const all = await leftAfter({ keys: 60_000, rounds: 3 })
+    const [closed, ...rounds] = all.toReversed()
+    const heaps = rounds.map(({ heap }) => heap)
+    expect(Math.max(...heaps) / Math.min(...heaps)).toBeLessThan(1.1)
+    for (const { issued, tokens, promises, timers, held, listeners, controllers, signals } of rounds) {
+      expect(issued).toBeGreaterThan(ENTRIES)
+      // One for each slot, and the client's own.
+      expect(tokens).toBeLessThanOrEqual(ENTRIES + 1)
+      expect(promises).toBeLessThan(ENTRIES + 1000)
+      // What is under way has a controller: of all of it none is left, nor of the signals.
+      expect({ timers, held, listeners, controllers, signals }).toEqual({
+        timers: 0,
+        held: 0,
+        listeners: 1,
+        controllers: 0,
+        signals: 0,
+      })
+    }
+    expect(closed).toEqual({ timers: 0, held: 0, listeners: 0, tokens: 0 })
+  })
 })
 
 describe('F8.03 F8.07 nothing under way at rest', () => {

@@ -258,6 +258,29 @@ describe('F6.04 entries of other places', () => {
     )
   })
 
+  it('A1.09 counts every mixture of two entries as missing, part by part and cut at every character', async () => {
+    const each = subject()
+    const [ann, bob] = ['user-a', 'user-b']
+    for (const key of [ann, bob]) await each.store.set(key, `of ${key}`, each.later)
+    const [one, other] = [await textAt(each, ann), await textAt(each, bob)]
+    const [ours, theirs] = [one.split('.'), other.split('.')]
+    const mixtures = new Set<string>()
+    for (let chosen = 0; chosen < 2 ** ours.length; chosen++) {
+      mixtures.add(ours.map((part, at) => ((chosen >> at) & 1 ? part : theirs[at])).join('.'))
+    }
+    for (let at = 0; at <= one.length; at++) {
+      mixtures.add(one.slice(0, at) + other.slice(at)).add(other.slice(0, at) + one.slice(at))
+    }
+    for (const text of mixtures) {
+      for (const key of [ann, bob]) {
+        if (text === (key === ann ? one : other)) continue
+        await each.raw.set(key, text, each.later)
+        expect(await each.store.get(key), text).toBeUndefined()
+      }
+    }
+    expect(mixtures.size).toBeGreaterThan(one.length)
+  })
+
   it('A1.04 never mixes entries of two prefixes, two rings, or two ids of one key', async () => {
     const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 })
     const text = fc.string({ unit: 'binary', minLength: 1 })

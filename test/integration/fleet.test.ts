@@ -187,6 +187,80 @@ describe('F6.11 what one process forgets the others forget', () => {
     expect(got.map((token) => token?.accessToken)).toEqual(['token-1', 'token-2'])
   })
 
+  test('F6.12 a refusal that joins a renewal under way is told to the others too', async ({ server, clock }) => {
+    const told: string[] = []
+    const invalidations: Invalidations = { publish: (key) => void told.push(key), subscribe: () => () => {} }
+    const [tokens] = fleet(1, { server, clock }, { invalidations })
+    const rejected = await tokens?.getToken('api')
+    const forced = tokens?.getToken('api', {}, { forceRenewal: true })
+    await Promise.all([forced, tokens?.getToken('api', {}, { rejected })])
+    await expect.poll(() => told.length).toBe(1)
+  })
+
+  test("F6.11 news of the client's own token is heard, however many other names there are", async ({
+    server,
+    clock,
+  }) => {
+    let hear = (_key: string): void => {}
+    const names: string[] = []
+    const inner = memoryStore({ clock })
+    const store: TokenStore = {
+      ...inner,
+      set: (key, ...rest) => void [names.push(key), inner.set(key, ...rest)],
+    }
+    const invalidations: Invalidations = {
+      publish: () => {},
+      subscribe(onKey) {
+        hear = onKey
+        return () => {}
+      },
+    }
+    const [tokens] = fleet(1, { server, clock }, { store, invalidations, maxEntries: 10 })
+    await tokens?.getToken('api')
+    for (let n = 0; n < 10; n++) await tokens?.getToken('api', { partition: String(n) })
+    await inner.delete(names[0] ?? '')
+    hear(names[0] ?? '')
+    expect((await tokens?.getToken('api'))?.accessToken).toBe('token-12')
+  })
+
+  test.for([
+    { name: 'subscribe', broken: { subscribe: throwing, publish: () => {} } },
+    { name: 'publish', broken: { subscribe: () => () => {}, publish: throwing } },
+    { name: 'its end', broken: { subscribe: () => throwing, publish: () => {} } },
+  ])('F6.11 news whose $name fails costs no token, and no close', async ({ broken }, { server, clock }) => {
+    const [tokens] = fleet(1, { server, clock }, { invalidations: broken })
+    expect((await tokens?.getToken('api'))?.accessToken).toBe('token-1')
+    await tokens?.delete('api')
+    expect((await tokens?.getToken('api'))?.accessToken).toBe('token-2')
+    await tokens?.close()
+    expect(await rejection(Promise.resolve(tokens?.getToken('api')))).toMatchObject({ code: 'closed' })
+  })
+
+  test('F6.12 news does not end the patience with a server, nor the request that is under way', async ({
+    server,
+    clock,
+  }) => {
+    let hear = (_key: string): void => {}
+    const names: string[] = []
+    const inner = memoryStore({ clock })
+    const store: TokenStore = { ...inner, get: (key) => void names.push(key) }
+    const invalidations: Invalidations = {
+      publish: () => {},
+      subscribe(onKey) {
+        hear = onKey
+        return () => {}
+      },
+    }
+    const [tokens] = fleet(1, { server, clock }, { store, invalidations, lock: undefined })
+    server.answer = () => ({ status: 429, headers: { 'retry-after': '60' }, body: '' })
+    await rejection(Promise.resolve(tokens?.getToken('api')))
+    for (let n = 0; n < 10; n++) {
+      hear(names[0] ?? '')
+      await rejection(Promise.resolve(tokens?.getToken('api')))
+    }
+    expect(server.requests).toHaveLength(1)
+  })
+
   test('M12 a renewal in time is no news: the others go on without waiting', async ({ server, clock }) => {
     const told: string[] = []
     const silent: Invalidations = { publish: (key) => void told.push(key), subscribe: () => () => {} }
@@ -353,3 +427,7 @@ describe('C6 F7 a lock that is not to be had', () => {
     )
   })
 })
+
+function throwing(): never {
+  throw new Error('of the news')
+}

@@ -6,6 +6,7 @@ import { Keyv } from 'keyv'
 import { describe, expect, it } from 'vitest'
 import { rejection } from '../support/fixtures.ts'
 import { keyvVersions } from '../support/keyv-versions.ts'
+import { createTestClock } from '../support/test-clock.ts'
 
 const later = Date.now() + 60_000
 const encryption = { keys: [{ id: 'a', key: randomBytes(32) }] }
@@ -94,6 +95,42 @@ describe.each(keyvVersions)('keyvStore and the errors of Keyv $version', ({ crea
     const reading = rejection(Promise.resolve(store.get('key', { signal: controller.signal })))
     controller.abort(reason)
     expect(await reading).toBe(reason)
+  })
+
+  it('F6.02 waits a second for a write that never ends, and then makes the last one of those behind it', async () => {
+    const clock = createTestClock()
+    const written: string[] = []
+    const entries = new Map<string, unknown>()
+    let onWrite = (): void => {}
+    const keyv = create({
+      get: async (key: string) => entries.get(key),
+      set(key: string, value: unknown) {
+        written.push(String(value))
+        onWrite()
+        if (written.length === 1) return new Promise(() => {})
+        entries.set(key, value)
+        return Promise.resolve(true)
+      },
+      delete: async (key: string) => entries.delete(key),
+      clear: async () => entries.clear(),
+    })
+    const store = keyvStore(keyv, { plaintext: true, clock })
+    const write = async (value: string): Promise<void> => store.set('key', value, clock.now() + 60_000)
+    const reached = new Promise<void>((resolve) => {
+      onWrite = resolve
+    })
+    void write('first')
+    await reached
+    const waiting = Array.from({ length: 100 }, (_, at) => write(`value ${at}`))
+    await clock.advance(999)
+    expect(written).toEqual([expect.stringContaining('=first')])
+    await clock.advance(1)
+    await Promise.all(waiting)
+    expect(written).toEqual([expect.stringContaining('=first'), expect.stringContaining('=value 99')])
+    expect(await store.get('key')).toBe('value 99')
+    await write('later')
+    expect(await store.get('key')).toBe('later')
+    expect(clock.pending).toBe(0)
   })
 
   it('writes in the order of the calls where the adapter, with several connections, would not', async () => {

@@ -1,7 +1,7 @@
 import { createTokenManager, localLock, memoryStore, type TokenManagerOptions, type TokenStore } from 'evertoken'
 import { dpopKeyRing } from 'evertoken/dpop'
 import { describe, expect } from 'vitest'
-import { clientOf, createRecorder, test } from '../support/fixtures.ts'
+import { clientOf, createRecorder, rejection, test } from '../support/fixtures.ts'
 import { type HostileServer, tokenJson } from '../support/hostile-server.ts'
 import { createTestKey } from '../support/keys.ts'
 import type { TestClock } from '../support/test-clock.ts'
@@ -197,8 +197,10 @@ describe('F6.11 memory is bounded where there is a store', () => {
     await one?.delete('api')
     server.answer = () => ({ status: 503, body: '' })
     await clock.advance(LIMIT_MS)
+    const asked = server.nextRequest()
     const failing = other?.getToken('api')
     let isOver = false
+    await asked
     failing?.catch(() => {}).finally(() => (isOver = true))
     while (!isOver) await clock.advance(500)
     await expect(failing).rejects.toMatchObject({ name: 'TokenEndpointError', status: 503 })
@@ -239,6 +241,139 @@ describe('F6.11 memory is bounded where there is a store', () => {
     await one?.delete('api')
     await clock.advance(LIMIT_MS)
     expect((await other?.getToken('api'))?.jkt).toBe(await rings[1]?.thumbprint())
+  })
+})
+
+describe('F6.08 newer and older tokens', () => {
+  test('F6.08 F6.12 a store that goes back to a refused token is put right, and nobody gets that one again', async ({
+    server,
+    clock,
+  }) => {
+    const entries = new Map<string, string>()
+    const store: TokenStore = {
+      get: (key) => entries.get(key),
+      set: (key, value) => void entries.set(key, value),
+      delete: (key) => void entries.delete(key),
+    }
+    const [one, other] = fleet(2, { server, clock }, { store })
+    const first = await one?.getToken('api')
+    const before = [...entries]
+    await clock.advance(1000)
+    await one?.getToken('api', {}, { rejected: first as never })
+    // A replica that has not seen the last write takes over.
+    for (const [key, value] of before) entries.set(key, value)
+    await clock.advance(LIMIT_MS)
+    expect(await textOf(one)).toBe('token-2')
+    expect(await textOf(other)).toBe('token-2')
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('F6.07 a store without writes does not bring a refused token back', async ({ server, clock }) => {
+    const world = { server, clock }
+    const store = countingStore(world)
+    const [tokens] = fleet(1, world, { store })
+    const first = await tokens?.getToken('api')
+    store.fails = { writes: true }
+    await clock.advance(1000)
+    await tokens?.getToken('api', {}, { rejected: first as never })
+    for (let minute = 0; minute < 20; minute++) {
+      await clock.advance(LIMIT_MS)
+      expect(await textOf(tokens)).toBe('token-2')
+    }
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('C2 M4 a store without writes does not bring back what this process has deleted, nor does an old mark end what came after it', async ({
+    server,
+    clock,
+  }) => {
+    const world = { server, clock }
+    const store = countingStore(world)
+    const [tokens] = fleet(1, world, { store })
+    await textOf(tokens)
+    store.fails = { writes: true }
+    await tokens?.delete('api')
+    expect(await textOf(tokens)).toBe('token-2')
+    store.fails = {}
+    await clock.advance(10_000)
+    await tokens?.delete('api')
+    store.fails = { writes: true }
+    await clock.advance(10_000)
+    expect(await textOf(tokens)).toBe('token-3')
+    for (let minute = 0; minute < 20; minute++) {
+      await clock.advance(LIMIT_MS)
+      expect(await textOf(tokens)).toBe('token-3')
+    }
+    expect(server.requests).toHaveLength(3)
+  })
+
+  test('F6.08 a store that has lost a token gets it back from whoever has it', async ({ server, clock }) => {
+    const entries = new Map<string, string>()
+    const store: TokenStore = {
+      get: (key) => entries.get(key),
+      set: (key, value) => void entries.set(key, value),
+      delete: (key) => void entries.delete(key),
+    }
+    const [one, other] = fleet(2, { server, clock }, { store })
+    await textOf(one)
+    entries.clear()
+    await clock.advance(LIMIT_MS)
+    await textOf(one)
+    expect(await textOf(other)).toBe('token-1')
+    // Whoever has been idle for longer than a mark lasts cannot tell a loss from a deletion.
+    server.answer = tokenJson({ expires_in: 80_000 })
+    await one?.getToken('api', {}, { forceRenewal: true })
+    entries.clear()
+    await clock.advance(65 * LIMIT_MS)
+    expect(await textOf(one)).toBe('token-3')
+  })
+
+  test('one deletion is no affair of the tokens of others', async ({ server, clock }) => {
+    const [one, other] = fleet(2, { server, clock })
+    let open = (): void => {}
+    const opened = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    server.answer = async (request) => {
+      await opened
+      return tokenJson()(request)
+    }
+    const asking = Array.from({ length: 20 }, (_, n) => one?.getToken('api', { partition: `p${n}` }))
+    await expect.poll(() => server.requests.length).toBe(20)
+    await one?.delete('api', { partition: 'another' })
+    open()
+    await Promise.all(asking)
+    await Promise.all(Array.from({ length: 20 }, (_, n) => other?.getToken('api', { partition: `p${n}` })))
+    expect(server.requests).toHaveLength(20)
+  })
+
+  test('F6.11 a process that leaves the server alone finds what another one has got', async ({ server, clock }) => {
+    const store = memoryStore({ clock })
+    const [one] = fleet(1, { server, clock }, { store, lock: undefined })
+    const [other] = fleet(1, { server, clock }, { store, lock: undefined })
+    server.answer = () => ({ status: 429, headers: { 'retry-after': '60' }, body: '' })
+    await rejection(Promise.resolve(one?.getToken('api')))
+    server.answer = tokenJson()
+    await textOf(other)
+    await clock.advance(1000)
+    expect(await textOf(one)).toBe('token-2')
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('C6 a store that is down lets nobody queue for its lock', async ({ server, clock }) => {
+    const world = { server, clock }
+    const store = countingStore(world)
+    store.fails = { reads: true, writes: true }
+    let turns = 0
+    const lock = localLock()
+    const counted: typeof lock = (...args) => {
+      turns++
+      return lock(...args)
+    }
+    const fleetOf3 = fleet(3, world, { store, lock: counted })
+    await Promise.all(fleetOf3.map(textOf))
+    expect(turns).toBe(0)
+    expect(server.requests).toHaveLength(3)
   })
 })
 
@@ -309,9 +444,17 @@ describe('C4 own keys and own text in the store', () => {
   test.for([
     { name: 'no text', storeKey: () => 1 as never },
     { name: 'an empty text', storeKey: () => '' },
+    {
+      name: 'an error',
+      storeKey: () => {
+        throw new Error('of-the-tenant')
+      },
+    },
   ])('C4 a key maker that gives $name is a mistake', async ({ storeKey }, { server, clock }) => {
     const [tokens] = fleet(1, { server, clock }, { storeKey })
-    await expect(tokens?.getToken('api')).rejects.toMatchObject({ name: 'ConfigurationError', code: 'option_invalid' })
+    const error = await rejection(Promise.resolve(tokens?.getToken('api')))
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'store_key_failed' })
+    expect(error.message).not.toContain('of-the-tenant')
     expect(server.requests).toHaveLength(0)
   })
 

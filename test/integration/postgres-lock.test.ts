@@ -148,13 +148,40 @@ describe.skipIf(isMissing)(title, () => {
 
   it('leaves half of a pool to the tasks that hold its locks, all locks of it together', async () => {
     const pool = createPool({ max: 3 })
-    const [one, other] = [postgresLock(pool), postgresLock(pool, { ...SHORT, waitMs: 300 })]
+    const [one, other] = [postgresLock(pool), postgresLock(pool, SHORT)]
     const seen = await one('a', async () => {
       const refused = await rejection(other('b', async () => 'taken'))
       return { refused, rows: (await Promise.all([pool.query('SELECT 1'), pool.query('SELECT 1')])).length }
     })
-    expect(seen).toMatchObject({ refused: { code: 'lock_timeout' }, rows: 2 })
+    expect(seen).toMatchObject({ refused: { code: 'lock_unavailable' }, rows: 2 })
+    expect(seen.refused.message).toBe(
+      `lock: expected room to ask PostgreSQL within ${DEADLINE_MS} ms, got as many locks at a time as may be`,
+    )
     expect(await other('b', async () => 'free')).toBe('free')
+  })
+
+  it('F7.05 lets 50 tasks of other names wait for room in its pool no longer than its deadline, and holds that against nobody', async () => {
+    const pool = createPool({ max: 4 })
+    // So long it would wait for a lock that somebody holds.
+    const lock = postgresLock(pool, { ...SHORT, waitMs: 600_000 })
+    const [leaving, reason] = [new AbortController(), new Error('gone')]
+    const task = async (): Promise<string> => 'had a turn'
+    const seen = await lock('a', () =>
+      lock('b', async () => {
+        const crowd = Array.from({ length: 50 }, (_, at) => rejection(lock(`name ${at}`, task)))
+        const gone = rejection(lock('c', task, { signal: leaving.signal }))
+        leaving.abort(reason)
+        expect(await gone).toBe(reason)
+        return Promise.all(crowd)
+      }),
+    )
+    expect(new Set(seen.map(({ code }) => code))).toEqual(new Set(['lock_unavailable']))
+    // At once, and each in turn: the server was not found to be down.
+    const names = Array.from({ length: 20 }, (_, at) => `name ${at}`)
+    const turns = await Promise.all(names.map((name) => lock(name, task)))
+    expect(new Set(turns)).toEqual(new Set(['had a turn']))
+    expect(pool).toMatchObject({ waitingCount: 0 })
+    expect(pool.totalCount).toBeLessThanOrEqual(2)
   })
 
   it('keeps no connection for whoever waits, and none for whoever has gone', async () => {

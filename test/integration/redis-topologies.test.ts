@@ -5,6 +5,7 @@ import {
   type RedisSubscriber,
   redisInvalidations,
   redisLock,
+  redisRecords,
   redisStore,
 } from 'evertoken/stores/redis'
 import { Cluster, Redis } from 'ioredis'
@@ -143,6 +144,16 @@ describe.skipIf(isMissing)(title, () => {
     expect(await Promise.all(keys.map((key) => store.get(key)))).toEqual(keys)
     for (const key of keys) await store.delete(key)
     expect(await server.command('KEYS', '*:token:*')).toEqual([])
+
+    const records = redisRecords(client, { plaintext: true })
+    const expiresAt = Date.now() + 60_000
+    for (const key of keys) {
+      expect(await records.put(key, key, { version: 2, expiresAt })).toBe(true)
+      expect(await records.put(key, 'late', { version: 1, expiresAt })).toBe(false)
+    }
+    expect(await Promise.all(keys.map((key) => records.get(key)))).toEqual(keys)
+    for (const key of keys) await records.delete(key)
+    expect(await server.command('KEYS', '*:record:*')).toEqual([])
 
     const lock = redisLock(client)
     expect(await Promise.all(keys.map((key) => lock(key, () => lock(`${key}-inner`, async () => key))))).toEqual(keys)

@@ -158,6 +158,29 @@ export function itKeepsTheLeaseContract(
     expect(await waiter.next()).toBe('done')
   })
 
+  it('lets go of a caller who asks meanwhile and never hears, by its signal and when the time is up, and holds up nobody for it', async () => {
+    const [holder, lock] = [await created(), await created({ waitMs: 500 })]
+    const [controller, reason] = [new AbortController(), new Error('gone')]
+    const hang = (): Promise<never> => new Promise(() => {})
+    const hangUntilGone = (): Promise<never> => {
+      controller.abort(reason)
+      return hang()
+    }
+    const task = async (): Promise<string> => 'had a turn'
+    await holder('name', async () => {
+      const options = { signal: controller.signal, meanwhile: hangUntilGone }
+      expect(await rejection(lock('name', task, options))).toBe(reason)
+      expect(await rejection(lock('name', task, { meanwhile: hang }))).toMatchObject({ code: 'lock_timeout' })
+    })
+    let waiting: Promise<unknown> | undefined
+    // Asks as soon as its turn in this process comes.
+    await lock('name', async () => {
+      waiting = rejection(lock('name', task, { meanwhile: hang }))
+    })
+    expect(await waiting).toMatchObject({ code: 'lock_timeout' })
+    expect(await lock('name', task)).toBe('had a turn')
+  })
+
   it.each<{ name: string; options: object; code: string; message: string }>([
     { name: 'a lease of nothing', options: { leaseMs: 0 }, code: 'option_invalid', message: 'leaseMs' },
     { name: 'a lease without end', options: { leaseMs: Infinity }, code: 'option_invalid', message: 'leaseMs' },

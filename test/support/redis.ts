@@ -73,3 +73,24 @@ export async function heldLocks(redis: RedisServer): Promise<number> {
   const lengths = await Promise.all(keys.map((key) => redis.command('STRLEN', String(key))))
   return lengths.filter((length) => length !== 0).length
 }
+
+/** Ways to have a server refuse writes, with the word that its refusals begin with. */
+export const refusedWrites: readonly {
+  readonly name: string
+  readonly break: readonly string[]
+  readonly mend: readonly string[]
+  readonly word: string
+}[] = [
+  {
+    name: 'no memory is left',
+    break: ['CONFIG', 'SET', 'maxmemory', '1'],
+    mend: ['CONFIG', 'SET', 'maxmemory', '0'],
+    word: 'OOM',
+  },
+  {
+    name: 'the server has become a replica',
+    break: ['REPLICAOF', '127.0.0.1', '1'],
+    mend: ['REPLICAOF', 'NO', 'ONE'],
+    word: 'READONLY',
+  },
+]

@@ -1,5 +1,6 @@
 import type { Awaitable, Clock, TokenStore } from 'evertoken'
 import { expect, it } from 'vitest'
+import { ODD_KEYS, ODD_VALUES } from './odd-texts.ts'
 
 /** A store, empty, and the time that it goes by. */
 export interface StoreUnderTest {
@@ -14,47 +15,6 @@ export interface StoreUnderTest {
 
 /** For how long entries are kept that no test waits for. */
 const LONG_MS = 3_600_000
-
-const VALUES: readonly { readonly name: string; readonly value: string }[] = [
-  { name: 'an empty text', value: '' },
-  { name: 'JSON', value: '{"accessToken":"a.b-c","expiresAt":1}' },
-  { name: 'line ends, tabs and NUL', value: 'a\r\nb\tc\0d' },
-  { name: 'every character below U+0100', value: String.fromCharCode(...Array.from({ length: 256 }, (_, at) => at)) },
-  { name: 'characters beyond the first plane', value: 'żółć 🔑 𝒯 \u{10ffff}' },
-  { name: 'letters in two normal forms', value: 'é e\u0301' },
-  { name: 'a text that looks like nothing', value: 'undefined' },
-  { name: '60 kB', value: 'token-'.repeat(10_000) },
-  { name: '60 kB of three bytes a character', value: '€'.repeat(20_000) },
-]
-
-const KEYS: readonly string[] = [
-  'plain',
-  'Plain',
-  'plain ',
-  ' plain',
-  'a:b',
-  'a::b',
-  'a|b',
-  'a b',
-  'a\nb',
-  'a*',
-  'a?',
-  '[a]',
-  '{a}b',
-  '{b}a',
-  '../a',
-  'a/b',
-  'a%2Fb',
-  '"a"',
-  "'a' OR 1=1",
-  '$a',
-  'é',
-  'e\u0301',
-  '🔑',
-  '__proto__',
-  'constructor',
-  'k'.repeat(250),
-]
 
 /**
  * What everybody may expect of a {@link TokenStore}, as tests; to be called inside `describe`. The factory is asked for
@@ -142,7 +102,7 @@ export function itKeepsTheStoreContract(create: () => Awaitable<StoreUnderTest>)
     expect(await store.get('key')).toBe('value')
   })
 
-  for (const { name, value } of VALUES) {
+  for (const { name, value } of ODD_VALUES) {
     keeps(`gives ${name} back as it was`, async ({ store, later }) => {
       await store.set('key', value, later)
       expect(await store.get('key')).toBe(value)
@@ -150,9 +110,9 @@ export function itKeepsTheStoreContract(create: () => Awaitable<StoreUnderTest>)
   }
 
   keeps('keeps odd keys apart', async ({ store, later }) => {
-    for (const [at, key] of KEYS.entries()) await store.set(key, `value-${at}`, later)
-    const found = await Promise.all(KEYS.map((key) => store.get(key)))
-    expect(found).toEqual(KEYS.map((_, at) => `value-${at}`))
+    for (const [at, key] of ODD_KEYS.entries()) await store.set(key, `value-${at}`, later)
+    const found = await Promise.all(ODD_KEYS.map((key) => store.get(key)))
+    expect(found).toEqual(ODD_KEYS.map((_, at) => `value-${at}`))
     await store.delete('a*')
     expect([await store.get('a*'), await store.get('a:b')]).toEqual([undefined, 'value-4'])
   })

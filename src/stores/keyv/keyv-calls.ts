@@ -26,6 +26,9 @@ export interface KeyvCalls {
 /** Stands for an entry that is there and is not what a serializer has written. */
 export const UNREADABLE: unique symbol = Symbol('unreadable')
 
+/** Timers, and memcached's seconds, take anything longer for another time. 24.8 days. */
+export const MAX_TTL_MS: number = 2 ** 31 - 1
+
 /** What became known of one call while it ran. */
 interface Call {
   failure?: string

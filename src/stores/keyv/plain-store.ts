@@ -1,6 +1,7 @@
-import { localLock, type PlainStoreSettings, type TokenStore } from '../../store/index.ts'
+import type { PlainStoreSettings, TokenStore } from '../../store/index.ts'
 import { byteLength, sha256, waitFor } from '../../util/index.ts'
-import { type KeyvCalls, UNREADABLE } from './keyv-calls.ts'
+import { type KeyvCalls, MAX_TTL_MS, UNREADABLE } from './keyv-calls.ts'
+import { lastWrites } from './last-writes.ts'
 
 /** What a {@link plainStore} is made of. */
 export interface PlainStoreOptions extends PlainStoreSettings {
@@ -10,13 +11,10 @@ export interface PlainStoreOptions extends PlainStoreSettings {
 /** An instant stands before every value: not every adapter forgets by itself, and Keyv asks a clock that may go back. */
 const ENTRY = /^(\d{1,16})=([\s\S]*)$/
 const MAX_MARK_LENGTH = 17
-/** Timers, and memcached's seconds, take anything longer for another time. 24.8 days. */
-const MAX_TTL_MS = 2 ** 31 - 1
 
 /** Values as they are, each with its expiry. */
 export function plainStore({ calls, prefix, maxValueBytes, telemetry, clock }: PlainStoreOptions): TokenStore {
-  /** An adapter with several connections would write what comes later before what came first. */
-  const inTurn = localLock()
+  const inTurn = lastWrites(clock)
   /** Hashed, so that no adapter, collation, sanitizer or limit of 255 characters makes another key of it. */
   const nameOf = async (key: string): Promise<string> => prefix + (await sha256(key))
 

@@ -22,9 +22,9 @@ export function advisoryLock({ connections, key, leaseMs }: AdvisoryLockOptions)
 
   return {
     gone: gone.signal,
+    enter: connections.enter,
     async acquire(deadline): Promise<Acquired> {
       const connection = await connections.open(deadline)
-      if (connection === undefined) return undefined
       let isUsable = false
       try {
         const row = await connection.ask(taking(key, leaseMs), deadline)

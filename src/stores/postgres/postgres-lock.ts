@@ -22,9 +22,9 @@ export interface PostgresLockOptions extends LeaseOptions {
 /**
  * A lock that processes share through PostgreSQL 9.6 or later: an advisory lock, which needs no table. Whoever holds it has one connection of
  * the pool in a transaction that does nothing, and the server ends that when nothing was heard for a lease. Whoever waits has none. All
- * locks of a pool together take half of it at the most.
+ * locks of a pool together take half of it at the most; who finds no room there waits for `deadlineMs`.
  *
- * The lock throws StoreError with code `lock_unavailable` when there is no connection or no answer in time, and `lock_timeout` when the lock
+ * The lock throws StoreError with code `lock_unavailable` when there is no room, no connection or no answer in time, and `lock_timeout` when the lock
  * stays taken; the task has not begun then, and the caller decides whether to go on without.
  *
  * @throws ConfigurationError with code `option_invalid` or `option_unknown`.

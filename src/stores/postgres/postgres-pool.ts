@@ -3,7 +3,7 @@ import { createGate, describe, type Gate, waitFor } from '../../util/index.ts'
 
 /** What is needed of a client of a pool of the package `pg`. */
 export interface PostgresClient {
-  query(text: string): Promise<unknown>
+  query(text: string, values?: unknown[]): Promise<unknown>
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
   release(error?: Error | boolean): void
@@ -17,20 +17,21 @@ export interface PostgresPool {
 
 /** One connection at a time, out of those that are not left to the user's own queries. */
 export interface Connections {
-  /** A connection, or nothing where as many are in use as may be. */
-  open(deadline: AbortSignal): Promise<Connection | undefined>
+  /** Waits until fewer are in use than may be; whoever has entered opens one, once. */
+  readonly enter: (deadline: AbortSignal) => Promise<void>
+  open(deadline: AbortSignal): Promise<Connection>
 }
 
 /** A connection that is nobody else's until it is closed. */
 export interface Connection {
-  ask(text: string, deadline: AbortSignal): Promise<Row>
+  ask(text: string, deadline: AbortSignal, values?: readonly unknown[]): Promise<Row>
   /** Aborts when the connection breaks. */
   readonly broken: AbortSignal
   /** Gives it back to the pool, or ends it where it cannot be used again. */
   close(isUsable: boolean): void
 }
 
-/** The first row of what came of one statement or, of several, of the last. */
+/** The first row of what came of one statement or, of several, of the last; without any column where there is none. */
 export type Row = Readonly<Record<string, unknown>>
 
 /** What `pg` takes where the user has said nothing. */
@@ -44,22 +45,50 @@ const gates = new WeakMap<PostgresPool, Gate>()
  * @throws ConfigurationError with code `option_invalid`, when it is no pool or has one connection alone.
  */
 export function connectionsOf(pool: PostgresPool, subject: string): Connections {
-  const isPool = typeof pool === 'object' && pool !== null && 'connect' in pool && typeof pool.connect === 'function'
-  if (!isPool) throw optionInvalid(subject, `a pool of the package pg, got ${describe(pool)}`)
+  assertPool(subject, pool)
   const max = Number(Object(pool.options).max ?? USUAL_MAX)
   if (!(max >= 2)) throw optionInvalid(subject, `a pool of at least two connections, got max ${describe(max)}`)
   const gate = gates.get(pool) ?? createGate(Math.floor(max / 2))
   gates.set(pool, gate)
   return {
+    async enter(deadline) {
+      if (!gate.tryEnter()) await gate.enter(deadline)
+    },
     async open(deadline) {
-      if (!gate.tryEnter()) return undefined
       try {
-        return connectionOf(await connect(pool, deadline), () => gate.leave())
+        return await openConnection(pool, deadline, () => gate.leave())
       } catch (error) {
         gate.leave()
-        throw failure('a connection', error)
+        throw error
       }
     },
+  }
+}
+
+/**
+ * Refuses what is no pool.
+ *
+ * @throws ConfigurationError with code `option_invalid`.
+ */
+export function assertPool(subject: string, pool: unknown): void {
+  const isPool = typeof pool === 'object' && pool !== null && 'connect' in pool && typeof pool.connect === 'function'
+  if (!isPool) throw optionInvalid(subject, `a pool of the package pg, got ${describe(pool)}`)
+}
+
+/**
+ * A connection of the pool, however many are in use.
+ *
+ * @throws StoreError with code `store_unavailable`.
+ */
+export async function openConnection(
+  pool: PostgresPool,
+  deadline: AbortSignal,
+  onClosed: () => void = () => {},
+): Promise<Connection> {
+  try {
+    return connectionOf(await connect(pool, deadline), onClosed)
+  } catch (error) {
+    throw failure('a connection', error)
   }
 }
 
@@ -81,9 +110,11 @@ function connectionOf(client: PostgresClient, onClosed: () => void): Connection 
   client.on('error', onError)
   return {
     broken: breaking.signal,
-    async ask(text, deadline) {
+    async ask(text, deadline, values) {
       try {
-        return rowFrom(await waitFor(client.query(text), deadline))
+        // Several statements at once are taken only where no list of values comes with them.
+        const asked = values === undefined ? client.query(text) : client.query(text, [...values])
+        return rowFrom(await waitFor(asked, deadline))
       } catch (error) {
         throw failure(`an answer to ${/^\w+/.exec(text)?.[0]}`, error)
       }

@@ -13,4 +13,5 @@ export {
   redisInvalidations,
 } from './redis-invalidations.ts'
 export { type RedisLockOptions, redisLock } from './redis-lock.ts'
+export { type RedisRecordsOptions, type RedisRecordsSettings, redisRecords } from './redis-records.ts'
 export { type RedisStoreOptions, type RedisStoreSettings, redisStore } from './redis-store.ts'

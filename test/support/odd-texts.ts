@@ -1,0 +1,42 @@
+/** Values that some stores make something else of. */
+export const ODD_VALUES: readonly { readonly name: string; readonly value: string }[] = [
+  { name: 'an empty text', value: '' },
+  { name: 'JSON', value: '{"accessToken":"a.b-c","expiresAt":1}' },
+  { name: 'line ends, tabs and NUL', value: 'a\r\nb\tc\0d' },
+  { name: 'every character below U+0100', value: String.fromCharCode(...Array.from({ length: 256 }, (_, at) => at)) },
+  { name: 'characters beyond the first plane', value: 'żółć 🔑 𝒯 \u{10ffff}' },
+  { name: 'letters in two normal forms', value: 'é e\u0301' },
+  { name: 'a text that looks like nothing', value: 'undefined' },
+  { name: '60 kB', value: 'token-'.repeat(10_000) },
+  { name: '60 kB of three bytes a character', value: '€'.repeat(20_000) },
+]
+
+/** Keys that some stores take for others, or for something else. */
+export const ODD_KEYS: readonly string[] = [
+  'plain',
+  'Plain',
+  'plain ',
+  ' plain',
+  'a:b',
+  'a::b',
+  'a|b',
+  'a b',
+  'a\nb',
+  'a*',
+  'a?',
+  '[a]',
+  '{a}b',
+  '{b}a',
+  '../a',
+  'a/b',
+  'a%2Fb',
+  '"a"',
+  "'a' OR 1=1",
+  '$a',
+  'é',
+  'e\u0301',
+  '🔑',
+  '__proto__',
+  'constructor',
+  'k'.repeat(250),
+]
