@@ -1,4 +1,4 @@
-import type { RecordStore } from '../store/index.ts'
+import { localLock, type RecordStore } from '../store/index.ts'
 import { StoreError } from '../token/index.ts'
 import type { Clock } from '../util/index.ts'
 import { type IndexRecord, indexRecordFrom, type SessionEntry, withEntry, withoutEntries } from './index-record.ts'
@@ -20,13 +20,20 @@ export interface SessionIndex {
 
 /** Each time that somebody else was quicker, somebody else has got on. */
 const MAX_TRIES = 100
+/** So long a turn in this process is waited for. */
+const PATIENCE_MS = 500
 const DAY_MS = 24 * 60 * 60 * 1000
 /** More changes than a record sees in a day. */
 const VERSIONS_A_DAY = 2 ** 20
 
 /** Keeps an index in a record store: every change is made to what was read, or not at all. */
 export function createSessionIndex(records: RecordStore, clock: Clock): SessionIndex {
-  async function change(name: string, changed: (before: IndexRecord) => IndexRecord): Promise<IndexRecord> {
+  const inTurn = politely(clock)
+
+  function change(name: string, changed: (before: IndexRecord) => IndexRecord): Promise<IndexRecord> {
+    return inTurn(name, () => tryToChange(name, changed))
+  }
+  async function tryToChange(name: string, changed: (before: IndexRecord) => IndexRecord): Promise<IndexRecord> {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const before = indexRecordFrom(await records.get(name), clock.now())
       const after = changed(before)
@@ -65,6 +72,30 @@ export function createSessionIndex(records: RecordStore, clock: Clock): SessionI
     async remove(name, entries) {
       await change(name, (before) => withoutEntries(before, entries))
     },
+  }
+}
+
+/**
+ * One task of a name at a time in this process, so that as many compete as there are processes, and not as there are sign-ins. A store that hangs holds up nobody for
+ * long: the comparison is what makes a change right, and not the turn.
+ */
+function politely(clock: Clock): <T>(name: string, task: () => Promise<T>) => Promise<T> {
+  const lock = localLock()
+  return async (name, task) => {
+    const patience = new AbortController()
+    const cancel = clock.setTimer(() => patience.abort(), PATIENCE_MS)
+    let outcome: ReturnType<typeof task> | undefined
+    const begin = (): ReturnType<typeof task> => {
+      cancel()
+      outcome = task()
+      return outcome
+    }
+    try {
+      return await lock(name, begin, { signal: patience.signal })
+    } catch (error) {
+      if (outcome !== undefined) throw error
+      return task()
+    }
   }
 }
 
