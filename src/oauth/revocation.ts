@@ -9,6 +9,8 @@ import type { OAuthClient } from './oauth-client.ts'
 export interface RevocationRequest {
   readonly token: string
   readonly tokenTypeHint: 'access_token' | 'refresh_token'
+  /** Further parameters, checked; one with an empty value is not sent. */
+  readonly parameters?: Readonly<Record<string, string>> | undefined
   /** Thumbprint of the key that the token is bound to: a server may ask for a proof before it lets go of the token. */
   readonly jkt?: string | undefined
   readonly authentication: ClientAuthentication
@@ -24,7 +26,7 @@ export interface RevocationRequest {
  */
 export async function revokeToken(client: OAuthClient, request: RevocationRequest): Promise<void> {
   const { clientName, clientId } = client
-  const { token, tokenTypeHint, authentication, jkt, signal } = request
+  const { token, tokenTypeHint, parameters = {}, authentication, jkt, signal } = request
   const metadata = endpointsFor(client, await client.server.metadata())
   const { wire, revocationEndpoint: url } = metadata
   if (url === undefined) {
@@ -32,6 +34,7 @@ export async function revokeToken(client: OAuthClient, request: RevocationReques
       code: 'revocation_unsupported',
     })
   }
+  const sent = Object.entries(parameters).filter(([, value]) => value !== '')
   const { accepted } = await sendAuthenticated(client, {
     subject: `client "${clientName}", revocation`,
     authentication,
@@ -42,7 +45,7 @@ export async function revokeToken(client: OAuthClient, request: RevocationReques
     send: ({ authenticate, options }) =>
       oauth.revocationRequest(wire, { client_id: clientId }, authenticate, token, {
         ...options,
-        additionalParameters: { token_type_hint: tokenTypeHint },
+        additionalParameters: { ...Object.fromEntries(sent), token_type_hint: tokenTypeHint },
       }),
   })
   accepted()

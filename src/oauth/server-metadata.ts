@@ -9,6 +9,10 @@ export interface ServerMetadata {
   readonly issuer: string | undefined
   readonly tokenEndpoint: URL
   readonly revocationEndpoint?: URL | undefined
+  /** Where the server publishes the keys that it signs with, `jwks_uri`. */
+  readonly jwksUri?: URL | undefined
+  /** `id_token_signing_alg_values_supported`. */
+  readonly idTokenAlgs?: readonly string[] | undefined
   /** Where the server hands out challenges for attestations, `challenge_endpoint`. */
   readonly challengeEndpoint?: URL | undefined
   /** Endpoints for connections with a client certificate, `mtls_endpoint_aliases` (RFC 8705 section 5). */
@@ -50,6 +54,8 @@ export function metadataFrom(document: Readonly<Record<string, unknown>>, issuer
     issuer,
     tokenEndpoint,
     revocationEndpoint,
+    jwksUri: usable(document, issuer, 'jwks_uri'),
+    idTokenAlgs: texts(document.id_token_signing_alg_values_supported),
     challengeEndpoint: usable(document, issuer, 'challenge_endpoint'),
     mtlsEndpointAliases: aliases(document.mtls_endpoint_aliases, issuer),
     assertionAlgs: texts(document.token_endpoint_auth_signing_alg_values_supported),

@@ -69,6 +69,7 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
     refreshTokenExpiresAt: refreshExpiryFrom(Object(login), receivedAt),
     jkt,
     idToken: id_token,
+    scope: scope ?? definition.scope,
     accessTokens: [{ shape: shapeOf(client.read()), token, renewAt }],
     startedAt: receivedAt,
   }

@@ -13,7 +13,8 @@ export interface RevocationOutcome {
 
 /**
  * Tells the server that a set is not needed any more (RFC 7009), the refresh token first: with it most servers take back its access tokens. As well as it can be done
- * within the deadline; a failure is an event, for the session is over here all the same.
+ * within the deadline; a failure is an event, for the session is over here all the same. `parameters` of the request go with each, those of the client do not: they
+ * are for tokens that are asked for.
  */
 export async function revokeSet(
   env: SessionEnvironment,
@@ -21,15 +22,16 @@ export async function revokeSet(
   request: TokenRequest = {},
 ): Promise<RevocationOutcome> {
   const { refreshToken, jkt, accessTokens } = set
+  const { parameters } = request
   const authentication = env.authenticationFor(request)
   const isRevoked =
     refreshToken !== undefined &&
-    (await revoke(env, { authentication, token: refreshToken, hint: 'refresh_token', jkt }))
+    (await revoke(env, { authentication, parameters, token: refreshToken, hint: 'refresh_token', jkt }))
   const now = env.oauth.clock.now()
   const living = accessTokens.filter(({ token }) => now < token.expiresAt)
   const done = await Promise.all(
     living.map(({ token }) =>
-      revoke(env, { authentication, token: token.accessToken, hint: 'access_token', jkt: token.jkt }),
+      revoke(env, { authentication, parameters, token: token.accessToken, hint: 'access_token', jkt: token.jkt }),
     ),
   )
   return { isComplete: (refreshToken === undefined || isRevoked) && done.every(Boolean) }
@@ -40,11 +42,12 @@ interface Revocable {
   readonly hint: 'access_token' | 'refresh_token'
   readonly jkt: string | undefined
   readonly authentication: ClientAuthentication
+  readonly parameters: Readonly<Record<string, string>> | undefined
 }
 
 async function revoke(
   env: SessionEnvironment,
-  { token, hint, authentication, jkt: boundTo }: Revocable,
+  { token, hint, authentication, parameters, jkt: boundTo }: Revocable,
 ): Promise<boolean> {
   const { oauth, dpop, telemetry, deadlineMs: ms } = env
   const { clientName, clock } = oauth
@@ -57,11 +60,14 @@ async function revoke(
       ambiguous: true,
     })
   try {
-    await withDeadline((signal) => revokeToken(oauth, { token, tokenTypeHint: hint, authentication, jkt, signal }), {
-      clock,
-      ms,
-      error,
-    })
+    await withDeadline(
+      (signal) => revokeToken(oauth, { token, tokenTypeHint: hint, parameters, authentication, jkt, signal }),
+      {
+        clock,
+        ms,
+        error,
+      },
+    )
     return true
   } catch (cause) {
     telemetry.note({ name: 'revocation_failed', client: clientName, error: errorName(cause) })

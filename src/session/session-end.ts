@@ -17,6 +17,8 @@ export type SessionEnd =
   /** The application had the server take back the refresh token. */
   | 'revoked'
   | 'signed_out'
+  /** The user has logged out at the server, which has said so (OpenID Connect Back-Channel Logout). */
+  | 'back_channel_logout'
 
 const TEXTS: Readonly<Record<SessionEnd, string>> = {
   no_session: 'expected a session, got none',
@@ -27,6 +29,7 @@ const TEXTS: Readonly<Record<SessionEnd, string>> = {
   refresh_doubtful: 'expected the refresh to be taken, got invalid_request',
   revoked: 'expected a refresh token, got one that was revoked',
   signed_out: 'expected a session, got one that was signed out',
+  back_channel_logout: 'expected a session, got one whose user has logged out at the server',
 }
 
 /** What a caller gets whose user has to sign in again. */

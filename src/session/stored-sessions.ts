@@ -1,10 +1,11 @@
 import { assertRecordStore, type RecordStore } from '../store/index.ts'
 import { assertCount, assertOptions, ConfigurationError } from '../token/index.ts'
 import { type Clock, canonicalText, describe, randomId, sha256, systemClock } from '../util/index.ts'
+import { createIndexedSessions } from './indexed-sessions.ts'
+import { type EndableSessions, isOffline } from './logout.ts'
+import { createSessionRecords } from './session-records.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import type { SubjectSessions } from './subject-sessions.ts'
-import type { TokenSet } from './token-set.ts'
-import { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 
 /** How long sessions last. */
 export interface StoredSessionsOptions {
@@ -16,7 +17,7 @@ export interface StoredSessionsOptions {
 }
 
 /** Sessions in one place that all processes share, each under a random id. */
-export interface StoredSessions extends SubjectSessions {
+export interface StoredSessions extends SubjectSessions, EndableSessions {
   /** A new one, whose id a browser may carry. Nothing is written before something is saved. */
   create(): SessionTokens
   /**
@@ -31,12 +32,10 @@ const HOUR_MS = 60 * 60 * 1000
 const DAY_MS = 24 * HOUR_MS
 /** What `create` makes has 22 characters of 6 bits. */
 const MIN_ID_LENGTH = 16
-/** What stands in the place of a session that was ended. */
-const ENDED = 'ended'
 
 /**
  * Keeps the tokens of users in a record store. The store sees a hash of an id and not the id, so that whoever reads it cannot use the sessions; encrypt what
- * is in it with `encryptedRecords`.
+ * is in it with `encryptedRecords`. Beside each session it is kept whose it is, under hashes too, so that a logout at the server can find it.
  *
  * @throws ConfigurationError with code `option_invalid` or `option_unknown`.
  */
@@ -47,50 +46,29 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
   assertCount('storedSessions', 'idleMs', options.idleMs)
   assertCount('storedSessions', 'absoluteMs', options.absoluteMs)
   const { idleMs = DAY_MS, absoluteMs = 30 * DAY_MS, clock = systemClock } = options
+  const kept = createSessionRecords(records, { idleMs, absoluteMs, clock })
+  const indexed = createIndexedSessions({ records, kept, absoluteMs, clock })
 
-  function endOf(set: TokenSet): number {
-    return Math.min(set.startedAt + absoluteMs, clock.now() + idleMs)
-  }
-  function session(id: string): SessionTokens {
+  function session(id: string, isOfSubject: boolean): SessionTokens {
     const key = sha256(canonicalText([1, 'session', id]))
     return {
       id,
       kind: 'stored',
-      async load() {
-        const set = tokenSetFrom(unwrapped(await records.get(await key), clock.now()))
-        return set !== undefined && clock.now() < set.startedAt + absoluteMs ? set : undefined
-      },
-      async save(set) {
-        const expiresAt = endOf(set)
-        const text = JSON.stringify({ expiresAt, set: tokenSetText(set) })
-        return records.put(await key, text, { version: set.generation, expiresAt })
-      },
-      async clear() {
-        // Higher than what any refresh of this session may still write, and lower than what the next sign-in will.
-        const version = Math.floor(clock.now())
-        await records.put(await key, ENDED, { version, expiresAt: clock.now() + DAY_MS })
-      },
+      load: async () => kept.load(await key),
+      // What is kept for jobs with the user's leave outlives every logout: nobody has to find it.
+      save: async (set) => (isOfSubject && isOffline(set) ? kept : indexed).save(await key, set),
+      clear: async () => indexed.clear(await key),
     }
   }
   return {
-    create: () => session(randomId()),
+    create: () => session(randomId(), false),
     open(id) {
-      if (typeof id === 'string' && id.length >= MIN_ID_LENGTH) return session(id)
+      if (typeof id === 'string' && id.length >= MIN_ID_LENGTH) return session(id, false)
       throw new ConfigurationError(`storedSessions: expected the id of a session, got ${describe(id)}`, {
         code: 'session_invalid',
       })
     },
-    ofSubject: ({ issuer, subject }) => session(canonicalText(['subject', issuer, subject])),
-  }
-}
-
-/** The set in a record, while it counts: by a field that was written with it, since a store may keep it for longer. */
-function unwrapped(text: string | undefined, now: number): unknown {
-  if (text === undefined || text === ENDED) return undefined
-  try {
-    const { expiresAt, set } = Object(JSON.parse(text)) as Record<string, unknown>
-    return typeof expiresAt === 'number' && now < expiresAt ? set : undefined
-  } catch {
-    return undefined
+    ofSubject: ({ issuer, subject }) => session(canonicalText(['subject', issuer, subject]), true),
+    end: (logout) => indexed.end(logout),
   }
 }

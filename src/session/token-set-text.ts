@@ -6,10 +6,12 @@ const VERSION = 1
 
 /** A set as it rests in a session store or a cookie: to be encrypted by whoever keeps it. */
 export function tokenSetText(set: TokenSet): string {
-  const { generation, subject, issuer, refreshToken, refreshTokenExpiresAt, jkt, idToken, claims, startedAt } = set
+  const { generation, subject, issuer, refreshToken, refreshTokenExpiresAt, jkt, idToken, scope, claims, startedAt } =
+    set
   const accessTokens = set.accessTokens.map(({ shape, token, renewAt }) => {
-    const { accessToken, tokenType, expiresAt, scope, certificateThumbprint } = token
-    return { shape, renewAt, accessToken, tokenType, expiresAt, scope, jkt: token.jkt, certificateThumbprint }
+    const { accessToken, tokenType, expiresAt, certificateThumbprint } = token
+    const bound = { jkt: token.jkt, certificateThumbprint }
+    return { shape, renewAt, accessToken, tokenType, expiresAt, scope: token.scope, ...bound }
   })
   const lineage = { generation, subject, issuer, startedAt, endedBecause: set.endedBecause }
   return JSON.stringify({
@@ -19,6 +21,7 @@ export function tokenSetText(set: TokenSet): string {
     refreshTokenExpiresAt,
     jkt,
     idToken,
+    scope,
     claims,
     accessTokens,
   })
@@ -39,8 +42,8 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
   if (typeof startedAt !== 'number' || !Array.isArray(accessTokens) || !isNumberOrAbsent(refreshTokenExpiresAt)) {
     return undefined
   }
-  const { issuer, refreshToken, jkt, idToken, endedBecause } = members
-  if (![issuer, refreshToken, jkt, idToken, endedBecause].every(isTextOrAbsent)) return undefined
+  const { issuer, refreshToken, jkt, idToken, scope, endedBecause } = members
+  if (![issuer, refreshToken, jkt, idToken, scope, endedBecause].every(isTextOrAbsent)) return undefined
   if (claims !== undefined && (typeof claims !== 'object' || claims === null)) return undefined
   const tokens = accessTokens.map(userTokenFrom)
   if (!tokens.every((token) => token !== undefined)) return undefined

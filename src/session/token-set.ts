@@ -23,6 +23,8 @@ export interface TokenSet {
   /** Thumbprint of the key that the refresh token is bound to (RFC 9449 section 5). */
   readonly jkt?: string | undefined
   readonly idToken?: string | undefined
+  /** What the user granted at the sign-in, which is the refresh token's scope (RFC 6749 section 6). */
+  readonly scope?: string | undefined
   /** What the application made of the user's claims. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined
   /** One for each scope and resource that was asked for; all from one lineage of refresh tokens. */
@@ -43,6 +45,7 @@ class RedactedTokenSet implements TokenSet {
   declare readonly issuer?: string | undefined
   declare readonly refreshTokenExpiresAt?: number | undefined
   declare readonly jkt?: string | undefined
+  declare readonly scope?: string | undefined
   declare readonly claims?: Readonly<Record<string, unknown>> | undefined
   declare readonly endedBecause?: string | undefined
   readonly accessTokens: readonly UserAccessToken[]
@@ -57,7 +60,7 @@ class RedactedTokenSet implements TokenSet {
     this.subject = open.subject
     this.startedAt = open.startedAt
     this.accessTokens = Object.freeze([...open.accessTokens])
-    for (const name of ['issuer', 'refreshTokenExpiresAt', 'jkt', 'claims', 'endedBecause'] as const) {
+    for (const name of ['issuer', 'refreshTokenExpiresAt', 'jkt', 'scope', 'claims', 'endedBecause'] as const) {
       if (open[name] !== undefined) Object.defineProperty(this, name, { value: open[name], enumerable: true })
     }
     Object.freeze(this)

@@ -26,6 +26,7 @@ export class UserClient {
   readonly #idle: LRUCache<string, Lineage>
   /** A lineage in which something is under way must not be made a second time. */
   readonly #busy = new Map<string, Lineage>()
+  readonly #afterwards = new Set<Promise<void>>()
   #isClosed = false
 
   constructor({ definition, env, runDetached, maxSessions, memoryMs }: UserClientOptions) {
@@ -78,9 +79,18 @@ export class UserClient {
     return !this.#isClosed
   }
 
+  /** Does something that nobody waits for but `close`, and whose failure nobody hears of. */
+  afterwards(task: () => Promise<void>): void {
+    const done = this.#runDetached(task)
+      .catch(() => {})
+      .finally(() => this.#afterwards.delete(done))
+    this.#afterwards.add(done)
+  }
+
   /** Refuses new calls, and waits for refreshes that are under way: what they bring has to be kept. */
   async close(): Promise<void> {
     this.#isClosed = true
+    await Promise.all(this.#afterwards)
     await Promise.all([...this.#idle.values(), ...this.#busy.values()].map((lineage) => lineage.settled()))
   }
 }

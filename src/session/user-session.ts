@@ -93,6 +93,8 @@ export class UserSession {
   }
 
   async signOut(request?: TokenRequest): Promise<void> {
+    // A mistake in the request is told before anything has ended.
+    this.#client.read(request)
     const lineage = await this.#lineage
     const { env, name } = this.#client
     const known = await this.find()
@@ -120,6 +122,7 @@ export class UserSession {
 
   /** Has the server take back the refresh token; access tokens go on until they expire or are taken back with it. */
   async revoke(request?: TokenRequest): Promise<void> {
+    this.#client.read(request)
     const lineage = await this.#lineage
     const { env, name } = this.#client
     await lineage.exclusively(async () => {

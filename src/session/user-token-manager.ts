@@ -14,6 +14,8 @@ import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { type Clock, createDetachedRunner, describe, secureRandom, systemClock } from '../util/index.ts'
 import { checkUserManagerOptions } from './check.ts'
 import type { ClaimsTransform } from './claims.ts'
+import { createLogoutMemory } from './logout-memory.ts'
+import { keepManaged } from './managed-clients.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import type { SubjectSessions } from './subject-sessions.ts'
@@ -89,7 +91,7 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
       code: 'client_unknown',
     })
   }
-  return {
+  const manager: UserTokenManager<Clients> = {
     forSession: (name, session) => userTokens(clientNamed(name), session),
     forSubject(name, subject) {
       const client = clientNamed(name)
@@ -111,6 +113,8 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
       await Promise.all([...clients.values()].map((client) => client.close()))
     },
   }
+  keepManaged(manager, { clientNamed, logouts: createLogoutMemory(options) })
+  return manager
 }
 
 function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): ReadonlyMap<string, UserClient> {

@@ -24,11 +24,14 @@ export interface UserTokens {
   adopt(login: LoginResponse): Promise<void>
   /** What is known of the user now; nothing where there is no session. */
   read(): Promise<UserState | undefined>
-  /** Has the server take back the refresh token (RFC 7009): the session ends with its access tokens. */
+  /**
+   * Has the server take back the refresh token (RFC 7009): the session ends with its access tokens. `request` says how the client proves itself, where it is
+   * not as always, and which `parameters` are sent.
+   */
   revoke(request?: TokenRequest): Promise<void>
   /**
-   * Ends the session here and in the whole fleet, and has the server take back its tokens as well as that can be done. `request` says how the client proves
-   * itself, where it is not as always.
+   * Ends the session here and in the whole fleet, and has the server take back its tokens as well as that can be done. `request` is as for
+   * {@link UserTokens.revoke}.
    */
   signOut(request?: TokenRequest): Promise<void>
 }

@@ -96,6 +96,8 @@ export type TelemetryEvent =
   | { readonly name: 'session_updated'; readonly client: string }
   /** A user has to sign in again, or has signed out. */
   | { readonly name: 'session_ended'; readonly client: string; readonly reason: string }
+  /** A logout token was refused, for the claim or the like that `reason` names; or the logout failed, with the code of an error. */
+  | { readonly name: 'logout_failed'; readonly client: string; readonly reason: string }
   /** One write of a user's tokens failed; it is tried again. */
   | { readonly name: 'session_write_failed'; readonly client: string; readonly error: string }
   /** A user's new tokens are in the memory of this process only: the session store takes none. */

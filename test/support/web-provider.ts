@@ -67,7 +67,7 @@ function webClient(members: ClientMetadata): ClientMetadata {
 }
 
 /** Nobody is asked for consent. */
-async function grantEverything({ oidc }: { readonly oidc: never }): Promise<unknown> {
+export async function grantEverything({ oidc }: { readonly oidc: never }): Promise<unknown> {
   const { provider, client, session } = oidc as {
     readonly provider: AuthorizationServer['provider']
     readonly client: { readonly clientId: string }
@@ -100,20 +100,18 @@ export function authorizationRequest(members: Readonly<Record<string, string>> =
   return { parameters, verifier }
 }
 
+/** What a browser keeps for the provider. */
+export type Cookies = Map<string, string>
+
 /** Signs a user in at the real authorization endpoint, as a browser does, and gives the code that comes back. */
 export async function signIn(
   { provider, issuer }: AuthorizationServer,
   parameters: Readonly<Record<string, string>>,
+  cookies: Cookies = new Map(),
 ): Promise<string> {
-  const cookies = new Map<string, string>()
   let next = `${issuer}/auth?${new URLSearchParams(parameters)}`
   for (let hop = 0; hop < 10; hop++) {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-    const response = await fetch(next, { redirect: 'manual', headers: { cookie } })
-    for (const line of response.headers.getSetCookie()) {
-      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
-      cookies.set(name, value)
-    }
+    const response = await browse(cookies, next)
     const location = new URL(response.headers.get('location') ?? '', issuer)
     if (location.href.startsWith(REDIRECT_URI)) {
       const code = location.searchParams.get('code')
@@ -123,6 +121,17 @@ export async function signIn(
     next = location.pathname.startsWith('/interaction/') ? await loggedIn(provider, location) : location.href
   }
   throw new Error('expected a code, got too many redirects')
+}
+
+/** One request of a browser, which keeps the cookies that come back. */
+export async function browse(cookies: Cookies, url: string, init: RequestInit = {}): Promise<Response> {
+  const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+  const response = await fetch(url, { ...init, redirect: 'manual', headers: { cookie } })
+  for (const line of response.headers.getSetCookie()) {
+    const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+    cookies.set(name, value)
+  }
+  return response
 }
 
 /** The user has entered a password; where the browser goes on. */

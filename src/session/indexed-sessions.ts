@@ -1,0 +1,112 @@
+import type { RecordStore } from '../store/index.ts'
+import { optionInvalid } from '../token/index.ts'
+import { type IndexNames, indexNamesFor, indexNamesOf, signedInAt } from './index-names.ts'
+import type { SessionEntry } from './index-record.ts'
+import type { Logout } from './logout.ts'
+import { createSessionIndex, type SessionIndex } from './session-index.ts'
+import type { SessionLifetime, SessionRecords } from './session-records.ts'
+import type { TokenSet } from './token-set.ts'
+
+/** Records of sessions that are found again by whom they belong to. */
+export interface IndexedSessions {
+  save(key: string, set: TokenSet): Promise<boolean>
+  clear(key: string): Promise<void>
+  end(logout: Logout): Promise<readonly TokenSet[]>
+}
+
+/** What {@link createIndexedSessions} needs. */
+export interface IndexedSessionsOptions extends Pick<SessionLifetime, 'absoluteMs' | 'clock'> {
+  readonly records: RecordStore
+  readonly kept: SessionRecords
+}
+
+/** The server's clock shows whole seconds: who signed in within the second of a logout may have done so after it. A `sid` does not come again. */
+const SECOND_MS = 1000
+
+/**
+ * Keeps sessions, and beside them whose they are. The name comes before the session and goes after it, so that there is no session that cannot be found; and each
+ * write of a session sees to it that it is named.
+ */
+export function createIndexedSessions({ records, kept, absoluteMs, clock }: IndexedSessionsOptions): IndexedSessions {
+  const index = createSessionIndex(records, clock)
+
+  function entryOf(key: string, { startedAt }: TokenSet, { bySid: [sid] }: IndexNames): SessionEntry {
+    return { key, startedAt, until: startedAt + absoluteMs, sid }
+  }
+  const endAll = createEnder(kept, index)
+
+  return {
+    async save(key, set) {
+      const names = await indexNamesOf(set)
+      const entry = entryOf(key, set, names)
+      const at = signedInAt(set)
+      const outcomes = await Promise.all([
+        ...names.bySubject.map((name) => index.add(name, entry, at + SECOND_MS)),
+        ...names.bySid.map((name) => index.add(name, entry, at)),
+      ])
+      await endAll(
+        outcomes.flatMap((outcome) => (outcome === 'logged_out' ? [] : outcome)),
+        [],
+      )
+      const isLoggedOut = outcomes.includes('logged_out')
+      if (!isLoggedOut && (await kept.save(key, set))) return true
+      // A refresh that comes after the end leaves no name behind.
+      if (isLoggedOut || (await kept.load(key)) === undefined) await endAll([entry], allOf(names))
+      return false
+    },
+    async clear(key) {
+      const set = await kept.end(key, () => true)
+      if (set === undefined) return kept.mark(key)
+      const names = await indexNamesOf(set)
+      const entry = entryOf(key, set, names)
+      await Promise.all(allOf(names).map((name) => index.remove(name, [entry])))
+    },
+    async end(logout) {
+      const names = await indexNamesFor(checked(logout))
+      return endAll(await entriesFor(index, logout, names), allOf(names))
+    },
+  }
+}
+
+type EndAll = (entries: readonly SessionEntry[], names: readonly string[]) => Promise<readonly TokenSet[]>
+
+/** Ends sessions, and forgets their names last of all: what could not be ended has to be found again. */
+function createEnder(kept: SessionRecords, index: SessionIndex): EndAll {
+  return async (entries, names) => {
+    const byName = new Map(names.map((name) => [name, [...entries]]))
+    const sets: TokenSet[] = []
+    await Promise.all(
+      entries.map(async (entry) => {
+        // By its sign-in: somebody else may have signed in in its place since.
+        const set = await kept.end(entry.key, ({ startedAt }) => startedAt === entry.startedAt)
+        if (set === undefined) return
+        sets.push(set)
+        for (const name of allOf(await indexNamesOf(set))) {
+          if (!names.includes(name)) byName.set(name, [...(byName.get(name) ?? []), entry])
+        }
+      }),
+    )
+    await Promise.all([...byName].map(([name, gone]) => index.remove(name, gone)))
+    return sets
+  }
+}
+
+function checked(logout: Logout): Logout {
+  if (logout.subject !== undefined || logout.sid !== undefined) return logout
+  throw optionInvalid('storedSessions, end', 'a subject or a sid, got neither')
+}
+
+/** With `sid` those of that session only, also where one of their two names was lost. */
+async function entriesFor(index: SessionIndex, logout: Logout, names: IndexNames): Promise<readonly SessionEntry[]> {
+  const { bySubject, bySid } = names
+  const told = await Promise.all(
+    (logout.sid === undefined ? bySubject : bySid).map((name) => index.logOut(name, logout.at)),
+  )
+  const others = logout.sid === undefined ? [] : await Promise.all(bySubject.map((name) => index.find(name)))
+  const found = [...told.flat(), ...others.flat().filter(({ sid }) => sid !== undefined && bySid.includes(sid))]
+  return [...new Map(found.map((entry) => [entry.key, entry])).values()]
+}
+
+function allOf({ bySubject, bySid }: IndexNames): readonly string[] {
+  return [...bySubject, ...bySid]
+}

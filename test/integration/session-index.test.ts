@@ -1,0 +1,372 @@
+import { memoryRecords, type RecordStore } from 'evertoken'
+import { createTokenSet, type StoredSessions, storedSessions, type TokenSet } from 'evertoken/session'
+import { describe, expect } from 'vitest'
+import { rejection, test } from '../support/fixtures.ts'
+import type { TestClock } from '../support/test-clock.ts'
+
+const ISSUER = 'https://op.example'
+const DAY = 24 * 60 * 60 * 1000
+
+/** An ID token that nobody has to verify any more. */
+function idToken(claims: Readonly<Record<string, unknown>>): string {
+  return `e30.${Buffer.from(JSON.stringify({ iss: ISSUER, aud: 'web', ...claims })).toString('base64url')}.AA`
+}
+
+interface SignIn {
+  readonly subject?: string
+  readonly sid?: string
+  readonly aud?: string | readonly string[]
+  readonly scope?: string
+}
+
+/** The set of a sign-in of this moment. */
+function setOf(clock: TestClock, { subject = 'alice', sid, aud = 'web', scope }: SignIn = {}): TokenSet {
+  const now = clock.now()
+  return createTokenSet({
+    generation: now,
+    subject,
+    issuer: ISSUER,
+    refreshToken: `refresh-${subject}-${sid}`,
+    idToken: idToken({ sub: subject, sid, aud, iat: Math.floor(now / 1000) }),
+    scope,
+    accessTokens: [],
+    startedAt: now,
+  })
+}
+
+function logout(
+  clock: TestClock,
+  members: { readonly subject?: string; readonly sid?: string; readonly clientId?: string },
+) {
+  return { issuer: ISSUER, clientId: 'web', at: Math.floor(clock.now() / 1000) * 1000, ...members }
+}
+
+async function signIn(sessions: StoredSessions, set: TokenSet, session = sessions.create()) {
+  expect(await session.save(set)).toBe(true)
+  return session
+}
+
+/** What is in the records, and how often they were used. */
+function watched(records: RecordStore) {
+  const seen = { keys: new Set<string>(), values: new Map<string, string>(), calls: 0 }
+  const watching: RecordStore = {
+    get(key) {
+      seen.calls++
+      return records.get(key)
+    },
+    put(key, value, write) {
+      seen.calls++
+      seen.keys.add(key)
+      seen.values.set(key, value)
+      return records.put(key, value, write)
+    },
+    delete: (key) => records.delete(key),
+  }
+  return { seen, records: watching }
+}
+
+describe('N19.05 sessions by subject and sid', () => {
+  test('N19.05 a sid ends its session, a subject ends all, and nobody else hears of it', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const one = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    const two = await signIn(sessions, setOf(clock, { sid: 's2' }))
+    const three = await signIn(sessions, setOf(clock, { sid: 's3' }))
+    const other = await signIn(sessions, setOf(clock, { subject: 'bob', sid: 's4' }))
+    await clock.advance(1000)
+    const ended = await sessions.end(logout(clock, { sid: 's2' }))
+    expect(ended.map(({ refreshToken }) => refreshToken)).toEqual(['refresh-alice-s2'])
+    expect([await one.load(), await two.load(), await three.load()].map((set) => set !== undefined)).toEqual([
+      true,
+      false,
+      true,
+    ])
+    const rest = await sessions.end(logout(clock, { subject: 'alice' }))
+    expect(rest.map(({ refreshToken }) => refreshToken).sort()).toEqual(['refresh-alice-s1', 'refresh-alice-s3'])
+    expect([await one.load(), await three.load()]).toEqual([undefined, undefined])
+    expect(await other.load()).toMatchObject({ subject: 'bob' })
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toEqual([])
+  })
+
+  test.for([
+    { name: 'another issuer', members: { issuer: 'https://other.example', subject: 'alice' } },
+    { name: 'another client', members: { clientId: 'admin', subject: 'alice' } },
+    { name: 'another client by sid', members: { clientId: 'admin', sid: 's1' } },
+    { name: 'another subject', members: { subject: 'Alice' } },
+    { name: 'another sid of the same subject', members: { subject: 'alice', sid: 's2' } },
+    { name: 'a sid that is a subject', members: { sid: 'alice' } },
+  ])('A1.13 N19.05 $name ends nothing', async ({ members }, { clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    await clock.advance(1000)
+    expect(await sessions.end({ ...logout(clock, {}), ...members })).toEqual([])
+    expect(await session.load()).toMatchObject({ subject: 'alice' })
+  })
+
+  test('A1.13 another user has signed in in the same browser: the logout of the first one is not theirs', async ({
+    clock,
+  }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    await clock.advance(5000)
+    await signIn(sessions, setOf(clock, { subject: 'bob', sid: 's2' }), session)
+    await clock.advance(5000)
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toEqual([])
+    expect(await sessions.end(logout(clock, { sid: 's1' }))).toEqual([])
+    expect(await session.load()).toMatchObject({ subject: 'bob' })
+  })
+
+  test('F5.13 N19.05 a refresh that was under way is not kept, in whatever order it comes', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const first = setOf(clock, { sid: 's1' })
+    const session = await signIn(sessions, first)
+    await clock.advance(1000)
+    const refreshed = createTokenSet({
+      ...first,
+      generation: first.generation + 1,
+      refreshToken: 'refresh-2',
+      idToken: first.idToken,
+    })
+    const [, ended] = await Promise.all([session.save(refreshed), sessions.end(logout(clock, { sid: 's1' }))])
+    expect(ended).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+    for (const generation of [first.generation + 1, first.generation + 2, clock.now()]) {
+      expect(await session.save(createTokenSet({ ...first, generation, idToken: first.idToken }))).toBe(false)
+    }
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 a clock that is behind that of the sign-in does not keep a session from its end', async ({ clock }) => {
+    const records = memoryRecords({ clock })
+    const behind = { ...clock, now: () => clock.now() - 60_000 }
+    const session = await signIn(storedSessions(records, { clock }), setOf(clock, { sid: 's1' }))
+    const elsewhere = storedSessions(records, { clock: behind })
+    expect(await elsewhere.end(logout(clock, { sid: 's1' }))).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+    const again = await signIn(storedSessions(records, { clock }), setOf(clock, { sid: 's2' }))
+    await elsewhere.open(again.id).clear()
+    expect(await again.load()).toBeUndefined()
+  })
+
+  test('N19.05 a sign-in that the server had ended before it was kept is not kept; one after it is', async ({
+    clock,
+  }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const late = setOf(clock, { sid: 's1' })
+    const alsoLate = setOf(clock, { sid: 's2' })
+    await clock.advance(2000)
+    await sessions.end(logout(clock, { sid: 's1' }))
+    await sessions.end(logout(clock, { subject: 'alice' }))
+    expect(await sessions.create().save(late)).toBe(false)
+    expect(await sessions.create().save(alsoLate)).toBe(false)
+    // In the second of the logout.
+    const session = await signIn(sessions, setOf(clock, { sid: 's3' }))
+    expect(await session.load()).toMatchObject({ subject: 'alice' })
+  })
+
+  test('N19.05 five hundred sign-ins of one user at once are all found', async ({ clock }) => {
+    const records = memoryRecords({ clock })
+    // Each call takes its turn, as over a network.
+    const slow: RecordStore = {
+      get: async (key) => records.get(key),
+      put: async (key, value, write) => records.put(key, value, write),
+      delete: async (key) => records.delete(key),
+    }
+    const processes = Array.from({ length: 5 }, () => storedSessions(slow, { clock }))
+    const signedIn = await Promise.all(
+      Array.from({ length: 500 }, (_, n) => signIn(processes[n % 5] as StoredSessions, setOf(clock, { sid: `s${n}` }))),
+    )
+    await clock.advance(1000)
+    expect(await processes[0]?.end(logout(clock, { subject: 'alice' }))).toHaveLength(500)
+    for (const session of signedIn) expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 one of the two names is lost: the session ends by its sid all the same', async ({ clock }) => {
+    for (const lost of ['sid', 'subject'] as const) {
+      const { records, seen } = watched(memoryRecords({ clock }))
+      const sessions = storedSessions(records, { clock })
+      const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
+      const names = [...seen.values].filter(([, value]) => value.includes('"entries"')).map(([key]) => key)
+      expect(names).toHaveLength(2)
+      // The entry by the user names that by the session.
+      const bySid = names.find((name) => [...seen.values.values()].some((value) => value.includes(`"sid":"${name}"`)))
+      const [gone] = names.filter((name) => (name === bySid) === (lost === 'sid'))
+      await records.delete(String(gone))
+      await clock.advance(1000)
+      expect(await sessions.end(logout(clock, { subject: 'alice', sid: 's1' }))).toHaveLength(1)
+      expect(await session.load()).toBeUndefined()
+    }
+  })
+
+  test('N19.05 all names are lost: the next refresh is not kept, and ends the session', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const first = setOf(clock, { sid: 's1' })
+    const session = await signIn(sessions, first)
+    for (const [key, value] of seen.values) if (value.includes('"entries"')) await records.delete(key)
+    await clock.advance(1000)
+    expect(await sessions.end(logout(clock, { sid: 's1' }))).toEqual([])
+    const next = createTokenSet({ ...first, generation: first.generation + 1, idToken: first.idToken })
+    expect(await session.save(next)).toBe(false)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 what is kept for jobs stays with offline_access and ends without it', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const job = sessions.ofSubject({ issuer: ISSUER, subject: 'alice' })
+    const browser = await signIn(sessions, setOf(clock, { sid: 's1', scope: 'openid offline_access' }))
+    await signIn(sessions, setOf(clock, { sid: 's1', scope: 'openid offline_access' }), job)
+    await clock.advance(1000)
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(1)
+    expect([await browser.load(), await job.load()]).toMatchObject([undefined, { subject: 'alice' }])
+    await clock.advance(1000)
+    await signIn(sessions, setOf(clock, { sid: 's2', scope: 'openid' }), job)
+    await clock.advance(1000)
+    expect(await sessions.end(logout(clock, { sid: 's2' }))).toHaveLength(1)
+    expect(await job.load()).toBeUndefined()
+  })
+})
+
+describe('the index of sessions', () => {
+  test('A4 N19.05 holds hashes only: no id, no subject, no sid', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const session = await signIn(sessions, setOf(clock, { subject: 'alice-in-wonderland', sid: 'the-sid' }))
+    const index = [...seen.values].filter(([, value]) => value.includes('"entries"'))
+    const text = JSON.stringify([[...seen.keys], index])
+    for (const secret of [session.id, 'alice-in-wonderland', 'the-sid', ISSUER]) expect(text).not.toContain(secret)
+  })
+
+  test('N19.05 is bounded: of 510 sessions of one user the oldest ten end', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const all = []
+    for (let n = 0; n < 510; n++) {
+      all.push(await signIn(sessions, setOf(clock, { sid: `s${n}` })))
+      await clock.advance(1)
+    }
+    const alive = await Promise.all(all.map(async (session) => (await session.load()) !== undefined))
+    expect(alive.indexOf(true)).toBe(10)
+    expect(alive.lastIndexOf(false)).toBe(9)
+    expect(Math.max(...[...seen.values.values()].map((value) => value.length))).toBeLessThan(120_000)
+  })
+
+  test('N19.05 forgets what is over: signed out, or older than a session can be', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock, absoluteMs: 2 * DAY, idleMs: 2 * DAY })
+    const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    await session.clear()
+    const entries = () =>
+      [...seen.values.values()]
+        .filter((value) => value.includes('"entries"'))
+        .map((value) => JSON.parse(value).entries.length)
+    expect(entries()).toEqual([0, 0])
+    await signIn(sessions, setOf(clock, { sid: 's2' }))
+    await clock.advance(2 * DAY + 1)
+    await signIn(sessions, setOf(clock, { sid: 's3' }))
+    // By subject only the new one; s1 is empty, s2 was not touched.
+    expect(entries().sort()).toEqual([0, 1, 1, 1])
+  })
+
+  test('N19.05 F5.13 a refresh that comes after the end leaves no name behind', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const first = setOf(clock, { sid: 's1' })
+    const session = await signIn(sessions, first)
+    await clock.advance(1000)
+    await session.clear()
+    const next = createTokenSet({ ...first, generation: first.generation + 1, idToken: first.idToken })
+    expect(await session.save(next)).toBe(false)
+    const index = [...seen.values.values()].filter((value) => value.includes('"entries"'))
+    expect(index.map((value) => JSON.parse(value).entries)).toEqual([[], []])
+    // A slow write of a session that lives takes nothing from it.
+    const second = setOf(clock, { sid: 's2' })
+    const other = await signIn(
+      sessions,
+      createTokenSet({ ...second, generation: second.generation + 5, idToken: second.idToken }),
+    )
+    expect(await other.save(second)).toBe(false)
+    await clock.advance(1000)
+    expect(await sessions.end(logout(clock, { sid: 's2' }))).toHaveLength(1)
+  })
+
+  test('N19.05 what stands in its place and cannot be read is written over', async ({ clock }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    await signIn(storedSessions(records, { clock }), setOf(clock, { sid: 's1' }))
+    for (const [name, value] of seen.values) {
+      if (!value.includes('"entries"')) continue
+      const version = JSON.parse(value).version + 1
+      expect(await records.put(name, 'no JSON', { version, expiresAt: clock.now() + DAY })).toBe(true)
+    }
+    const sessions = storedSessions(records, { clock })
+    const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    await clock.advance(1000)
+    expect(await sessions.end(logout(clock, { sid: 's1' }))).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 a store that fails in the middle: the next logout ends the rest', async ({ clock }) => {
+    const records = memoryRecords({ clock })
+    let failing = false
+    const failure = new Error('down')
+    const failable: RecordStore = {
+      get: (key) => records.get(key),
+      put(key, value, write) {
+        if (failing && value === 'ended') throw failure
+        return records.put(key, value, write)
+      },
+      delete: (key) => records.delete(key),
+    }
+    const sessions = storedSessions(failable, { clock })
+    const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    await clock.advance(1000)
+    failing = true
+    expect(await rejection(sessions.end(logout(clock, { subject: 'alice' })))).toBe(failure)
+    failing = false
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 a call to the store that hangs holds up other sign-ins of the user for half a second, and nobody else', async ({
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    let isHanging = true
+    let asked = 0
+    let hung = (): void => {}
+    const bothHang = new Promise<void>((resolve) => {
+      hung = resolve
+    })
+    const hanging: RecordStore = {
+      get(key) {
+        if (!isHanging) return records.get(key)
+        if (++asked === 2) hung()
+        return new Promise(() => {})
+      },
+      put: (key, value, write) => records.put(key, value, write),
+      delete: (key) => records.delete(key),
+    }
+    const sessions = storedSessions(hanging, { clock })
+    let isSettled = false
+    const settled = (): void => {
+      isSettled = true
+    }
+    Promise.resolve(sessions.create().save(setOf(clock, { sid: 's1' }))).then(settled, settled)
+    await bothHang
+    isHanging = false
+    await signIn(sessions, setOf(clock, { subject: 'bob', sid: 's2' }))
+    const waiting = signIn(sessions, setOf(clock, { sid: 's3' }))
+    await clock.untilPending()
+    await clock.advance(500)
+    const session = await waiting
+    await clock.advance(500)
+    const elsewhere = storedSessions(records, { clock })
+    expect(await elsewhere.end(logout(clock, { sid: 's3' }))).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+    expect(isSettled).toBe(false)
+  })
+
+  test('N19.05 neither subject nor sid: refused', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    expect(await rejection(sessions.end(logout(clock, {})))).toMatchObject({ code: 'option_invalid' })
+  })
+})
