@@ -47,7 +47,7 @@ export async function persist(
     return next
   }
   if (saved === 'kept') {
-    telemetry.note({ name: 'session_updated', client: oauth.clientName })
+    if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
     return next
   }
   const stored = isOver ? undefined : await session.load()

@@ -184,8 +184,8 @@ async function end(env: SessionEnvironment, lineage: Lineage, { ask, set, reason
   const { clientName, clock } = oauth
   const ended = endedSet(set, reason, clock.now())
   lineage.learned(ended)
-  if (ended.accessTokens.length > 0) await persist(env, lineage, { ask, before: set, next: ended })
-  else await ask.session.clear()
+  // Written by comparison like every set: somebody may have been luckier with the token meanwhile.
+  await persist(env, lineage, { ask, before: set, next: ended })
   if (set.refreshToken !== undefined) await memory.endRefresh(set.refreshToken)
   telemetry.note({ name: 'session_ended', client: clientName, reason })
   return sessionEnded(clientName, reason, cause)
