@@ -149,7 +149,8 @@ export class Lineage {
     const { oauth, random } = this.#env
     const { clock } = oauth
     const failure = this.#failure
-    if (failure !== undefined && clock.now() < nextAttemptAt(failure, false)) throw copyError(failure.error)
+    const holdsToken = this.living(ask.known, ask) !== undefined
+    if (failure !== undefined && clock.now() < nextAttemptAt(failure, holdsToken)) throw copyError(failure.error)
     try {
       const result = await refreshInTurn(this.#env, this, ask)
       this.#failure = undefined

@@ -156,6 +156,9 @@ export class UserSession {
     await lineage.prepare(known)
     const fresh = lineage.fresh(known, ask)
     if (fresh !== undefined) return fresh
+    const living = wanted.isForced ? undefined : lineage.living(known, ask)
+    // One caller waits; the others go on with what they have.
+    if (living !== undefined && lineage.isBusy) return living
     try {
       const { set, token } = await this.#refresh(lineage, ask)
       await this.#carry(known, set)
@@ -163,8 +166,8 @@ export class UserSession {
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       // Late is better than never: the token that is to be renewed is good until it expires.
-      const living = ask.isForced || isOver(error) ? undefined : lineage.living(known, ask)
-      if (living !== undefined) return living
+      const late = wanted.isForced || isOver(error) ? undefined : lineage.living(known, ask)
+      if (late !== undefined) return late
       throw error
     }
   }

@@ -208,7 +208,7 @@ describe('when there is a refresh', () => {
     expect(await textOf(one, 'alice')).toBe('access-alice-1')
   })
 
-  test('F5.17 1,000 sign-ins in one second: in no thirtieth of the margin more than 3 times the mean of refreshes', async ({
+  test('F5.17 1,000 sign-ins in one second: in no fifteenth of the time of refreshes more than 3 times the mean of refreshes', async ({
     server,
     clock,
   }) => {
@@ -218,18 +218,16 @@ describe('when there is a refresh', () => {
     const [one] = fleetAt(place, { server, clock }) as [Manager]
     const users = Array.from({ length: 1000 }, (_, n) => `user${n}`)
     await Promise.all(users.map((user) => one.forSubject('web', user).adopt(rotating.login(user))))
-    await clock.advance(HOUR - 300_000)
+    await clock.advance(HOUR - 375_000)
     const peaks: number[] = []
-    const BINS = 30
+    const BINS = 15
     for (let bin = 0; bin < BINS; bin++) {
       const before = server.requests.length
-      await clock.advance(300_000 / BINS)
+      await clock.advance(75_000 / BINS)
       await Promise.all(users.map((user) => textOf(one, user)))
       peaks.push(server.requests.length - before)
     }
-    const busy = peaks.filter((count) => count > 0)
-    expect(busy.length).toBeGreaterThanOrEqual(BINS / 5)
-    expect(Math.max(...peaks)).toBeLessThanOrEqual((3 * 1000) / busy.length)
+    expect(Math.max(...peaks)).toBeLessThanOrEqual((3 * 1000) / BINS)
     expect(server.requests).toHaveLength(1000)
   })
 
