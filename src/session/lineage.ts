@@ -3,6 +3,7 @@ import { localLock } from '../store/index.ts'
 import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
 import { type RunDetached, waitFor } from '../util/index.ts'
 import { refreshInTurn } from './refresh.ts'
+import { isOfRequest } from './refresh-failure.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
@@ -29,6 +30,9 @@ export interface RefreshResult {
   readonly token: AccessToken
 }
 
+/** What was wrong with a request is forgotten after that. */
+const FORGOTTEN_MS = 60_000
+
 /** Everything in this process that comes from one sign-in: one refresh at a time, whoever asks. */
 export class Lineage {
   readonly id: string
@@ -37,7 +41,8 @@ export class Lineage {
   readonly #queue = localLock()
   readonly #flights = new Map<string, Promise<RefreshResult>>()
   #newest: TokenSet | undefined
-  #failure: FailureMemory | undefined
+  /** By shape what was wrong with a request; under an empty name what concerns them all. */
+  readonly #failures = new Map<string, FailureMemory>()
   #end: { readonly reason: SessionEnd; readonly generation: number } | undefined
 
   constructor(id: string, env: SessionEnvironment, runDetached: RunDetached) {
@@ -76,7 +81,7 @@ export class Lineage {
   begin(set: TokenSet): boolean {
     if (this.#end !== undefined && set.generation <= this.#end.generation) return false
     this.#end = undefined
-    this.#failure = undefined
+    this.#failures.clear()
     this.#newest = set
     return true
   }
@@ -146,19 +151,30 @@ export class Lineage {
   }
 
   async #run(ask: RefreshAsk): Promise<RefreshResult> {
-    const { oauth, random } = this.#env
-    const { clock } = oauth
-    const failure = this.#failure
-    const holdsToken = this.living(ask.known, ask) !== undefined
-    if (failure !== undefined && clock.now() < nextAttemptAt(failure, holdsToken)) throw copyError(failure.error)
+    const { shape } = ask.request
+    const recent = this.#recentFailure(ask)
+    if (recent !== undefined) throw copyError(recent.error)
     try {
       const result = await refreshInTurn(this.#env, this, ask)
-      this.#failure = undefined
+      for (const about of ['', shape]) this.#failures.delete(about)
       return result
     } catch (error) {
-      const count = (failure?.count ?? 0) + 1
-      this.#failure = { error, count, at: clock.now(), jitter: random() }
+      this.#failed(isOfRequest(error) ? shape : '', error)
       throw error
     }
+  }
+
+  /** A failure that is so recent that another try makes no sense yet. */
+  #recentFailure(ask: RefreshAsk): FailureMemory | undefined {
+    const holdsToken = this.living(ask.known, ask) !== undefined
+    const failures = ['', ask.request.shape].flatMap((about) => this.#failures.get(about) ?? [])
+    return failures.find((failure) => this.#now < nextAttemptAt(failure, holdsToken))
+  }
+
+  #failed(about: string, error: unknown): void {
+    const count = (this.#failures.get(about)?.count ?? 0) + 1
+    // Nobody may ever ask for them again.
+    for (const [each, { at }] of this.#failures) if (this.#now > at + FORGOTTEN_MS) this.#failures.delete(each)
+    this.#failures.set(about, { error, count, at: this.#now, jitter: this.#env.random() })
   }
 }

@@ -20,8 +20,9 @@ const MAX_TRIES = 5
 const FIRST_PAUSE_MS = 50
 const WRITE_MS = 2000
 /** After that it is tried so often behind the callers. */
-const LATER_TRIES = 8
+const LATER_TRIES = 20
 const LATER_PAUSE_MS = 1000
+const LONGEST_PAUSE_MS = 30_000
 
 /**
  * Keeps a set before anybody gets a token of it. What was written meanwhile with a higher generation stays, and is the answer; of a session that was
@@ -43,7 +44,7 @@ export async function persist(
   if (session.kind !== 'carried' && saved !== 'passed_over') await keepSuccessor(env, before, next)
   if (saved === 'failed') {
     telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
-    void keepTrying(env, lineage, session, next)
+    void keepTrying(env, lineage, { ask, before, next })
     return next
   }
   if (saved === 'kept') {
@@ -90,15 +91,12 @@ async function attempt(
 }
 
 /** The set is nowhere but here: it is offered again until it is kept, or until something newer is there. */
-async function keepTrying(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  session: SessionTokens,
-  next: TokenSet,
-): Promise<void> {
+async function keepTrying(env: SessionEnvironment, lineage: Lineage, { ask, before, next }: Keeping): Promise<void> {
   for (let tries = 0; tries < LATER_TRIES; tries++) {
-    await delay(env.oauth.clock, LATER_PAUSE_MS * 2 ** tries)
+    await delay(env.oauth.clock, Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
-    if ((await attempt(env, session, next)) !== 'failed') return
+    if ((await attempt(env, ask.session, next)) !== 'failed') return
+    // Until it is kept, the others find it there and nowhere else.
+    await keepSuccessor(env, before, next)
   }
 }

@@ -1,5 +1,5 @@
-import { idTokenClaims } from '../oauth/index.ts'
-import { type AccessToken, TokenResponseError } from '../token/index.ts'
+import { TokenResponseError } from '../token/index.ts'
+import { withClaims } from './claims.ts'
 import { inTurn } from './in-turn.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { persist } from './persist.ts'
@@ -7,8 +7,8 @@ import { refreshFailure } from './refresh-failure.ts'
 import { type RefreshAnswer, requestRefresh } from './refresh-request.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
-import { endedSet, newest, refreshedSet } from './set-decisions.ts'
-import { changedSet, type TokenSet } from './token-set.ts'
+import { endedSet, missingScope, newest, refreshedSet } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
 
 /** How long a turn is waited for: longer than a refresh may take, and its set to be saved. */
 const TURN_SHARE = 1.5
@@ -97,7 +97,8 @@ async function reread({ oauth, memory }: SessionEnvironment, lineage: Lineage, a
     const wasSignedOut = lineage.end !== undefined || (await memory.isEnded(lineage.id, known.generation))
     throw sessionEnded(oauth.clientName, wasSignedOut ? 'signed_out' : 'no_session')
   }
-  return newest(ownNewest, stored)
+  // Of two sets that came of one refresh token the one that was kept counts.
+  return newest(stored, ownNewest)
 }
 
 /** Spends one refresh token, keeps what comes of it, and only then hands it out. */
@@ -120,11 +121,15 @@ async function spend(
   }
   const answer = await replayed(env, lineage, ask, set)
   const { token } = answer.response
-  const next = await transformed(env, refreshedSet(set, { ...answer, shape: ask.request.shape, now: clock.now() }))
+  const { shape, scope } = ask.request
+  const missing = oauth.acceptsNarrowedScope ? undefined : missingScope(scope, token.scope)
+  const isGranted = missing === undefined
+  const next = await withClaims(env, refreshedSet(set, { ...answer, shape, isGranted, now: clock.now() }))
   lineage.learned(next)
   const kept = await persist(env, lineage, { ask, before: set, next })
   await memory.endRefresh(refreshToken)
-  assertGranted(clientName, ask, token)
+  // The session goes on; this request does not get what it needs.
+  if (!isGranted) throw notGranted(clientName, scope, missing)
   // Another process has written a newer set: its token is as good.
   return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
 }
@@ -162,14 +167,6 @@ async function replayed(
   }
 }
 
-async function transformed({ oauth, transformClaims }: SessionEnvironment, set: TokenSet): Promise<TokenSet> {
-  if (transformClaims === undefined) return set
-  const { clientName } = oauth
-  const { subject, claims } = set
-  const made = await transformClaims({ clientName, subject, idTokenClaims: idTokenClaims(set.idToken) ?? {}, claims })
-  return changedSet(set, { claims: made })
-}
-
 /** How a session ends by itself. */
 interface Ending {
   readonly ask: RefreshAsk
@@ -191,14 +188,9 @@ async function end(env: SessionEnvironment, lineage: Lineage, { ask, set, reason
   return sessionEnded(clientName, reason, cause)
 }
 
-/** RFC 6749 section 3.3. The session goes on; this request does not get what it needs. */
-function assertGranted(clientName: string, { request }: RefreshAsk, { scope }: AccessToken): void {
-  if (request.scope === undefined || scope === undefined) return
-  const has = new Set(scope.split(' '))
-  const missing = request.scope.split(' ').filter((value) => !has.has(value))
-  if (missing.length === 0) return
-  throw new TokenResponseError(
-    `client "${clientName}": expected scope "${request.scope}" to be granted, got a token without "${missing.join(' ')}"`,
-    { code: 'insufficient_granted_scope', missingScope: missing.join(' ') },
+function notGranted(clientName: string, scope: string | undefined, missing: string): Error {
+  return new TokenResponseError(
+    `client "${clientName}": expected scope "${scope}" to be granted, got a token without "${missing}"`,
+    { code: 'insufficient_granted_scope', missingScope: missing },
   )
 }

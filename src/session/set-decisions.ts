@@ -33,13 +33,23 @@ export interface Refreshed {
   readonly shape: string
   readonly renewAt: number
   readonly now: number
+  /** Whether the token is what was asked for; one that is not is nobody's. */
+  readonly isGranted: boolean
+}
+
+/** What was asked for and not granted (RFC 6749 section 3.3), as one text; nothing where all of it was. */
+export function missingScope(requested: string | undefined, granted: string | undefined): string | undefined {
+  if (requested === undefined || granted === undefined) return undefined
+  const has = new Set(granted.split(' '))
+  const missing = requested.split(' ').filter((value) => !has.has(value))
+  return missing.length === 0 ? undefined : missing.join(' ')
 }
 
 /**
  * The set after a refresh (RFC 6749 section 6): what the answer leaves out stays as it was. Access tokens that have expired go, and so do those whose
  * refresh token was bound to another key.
  */
-export function refreshedSet(set: TokenSet, { response, shape, renewAt, now }: Refreshed): TokenSet {
+export function refreshedSet(set: TokenSet, { response, shape, renewAt, now, isGranted }: Refreshed): TokenSet {
   const { token, refreshToken = set.refreshToken, idToken = set.idToken, refreshTokenExpiresAt } = response
   const others = set.accessTokens.filter((each) => each.shape !== shape && now < each.token.expiresAt)
   return changedSet(set, {
@@ -48,7 +58,7 @@ export function refreshedSet(set: TokenSet, { response, shape, renewAt, now }: R
     refreshTokenExpiresAt: refreshTokenExpiresAt ?? set.refreshTokenExpiresAt,
     jkt: token.jkt,
     idToken,
-    accessTokens: [...others, { shape, token, renewAt }],
+    accessTokens: isGranted ? [...others, { shape, token, renewAt }] : others,
   })
 }
 

@@ -41,7 +41,8 @@ export function sharedPlace(clock: TestClock): SharedPlace {
     counts.set(step, (counts.get(step) ?? 0) + 1)
     await place.reach(step)
   }
-  async function around<T>(name: 'load' | 'save' | 'look' | 'forget' | ReturnType<typeof kindOf>, work: () => T) {
+  type Name = 'load' | 'save' | 'look' | 'forget' | ReturnType<typeof kindOf>
+  async function around<T>(name: Name, work: () => T | PromiseLike<T>): Promise<T> {
     await reach(`before ${name}`)
     const result = await work()
     await reach(`after ${name}`)
@@ -195,5 +196,39 @@ export function lost(answer: Handler): Handler {
     await answer(request)
     const cut: Answer = (_response, socket) => void socket.resetAndDestroy()
     return cut
+  }
+}
+
+/** Lets time pass in small steps until something is done that waits for it now and then. For managers whose requests have no deadline to miss. */
+export async function whileTimePasses<T>(clock: TestClock, work: Promise<T>, stepMs = 50): Promise<T> {
+  let isDone = false
+  const done = (): void => {
+    isDone = true
+  }
+  work.then(done, done)
+  while (!isDone) await clock.advance(stepMs)
+  return work
+}
+
+/** The same sessions, for one process that waits before it saves. */
+export function slowToSave(place: SharedPlace, before: () => Promise<void> | void): SharedPlace {
+  const { sessions } = place
+  return {
+    ...place,
+    sessions: {
+      ...sessions,
+      ofSubject(subject) {
+        const session = sessions.ofSubject(subject)
+        return {
+          id: session.id,
+          load: () => session.load(),
+          clear: () => session.clear(),
+          async save(set) {
+            await before()
+            return session.save(set)
+          },
+        }
+      },
+    },
   }
 }
