@@ -1,6 +1,7 @@
 import { TokenResponseError } from '../token/index.ts'
+import { claimed, isClaimed, pause, unclaimed } from './claim.ts'
 import { withClaims } from './claims.ts'
-import { inTurn } from './in-turn.ts'
+import { inTurn, noTurn } from './in-turn.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { persist } from './persist.ts'
 import { refreshFailure } from './refresh-failure.ts'
@@ -27,7 +28,7 @@ export async function refreshInTurn(
   const { oauth, lock, deadlineMs } = env
   const early = await found(env, lineage, ask, lineage.newest(ask.known))
   if (early !== undefined) return early
-  return inTurn(() => spendInTurn(env, lineage, ask), {
+  return inTurn((hasTurn) => spendInTurn(env, lineage, { ...ask, hasTurn }), {
     lock,
     name: lineage.id,
     clock: oauth.clock,
@@ -68,23 +69,42 @@ async function carry({ session, known }: RefreshAsk, set: TokenSet): Promise<voi
   if (session.kind === 'carried' && set.generation > known.generation) await session.save(set)
 }
 
-async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {
+/** Somebody whose turn it is; without a lock there are no turns, and the session is claimed instead. */
+interface TurnAsk extends RefreshAsk {
+  readonly hasTurn: boolean
+}
+
+async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnAsk): Promise<RefreshResult> {
+  const { clock } = env.oauth
+  const patientUntil = clock.now() + env.deadlineMs * TURN_SHARE
   let current = await reread(env, lineage, ask)
-  for (let tokens = 1; ; tokens++) {
+  for (let tokens = 1; ; ) {
     const late = await found(env, lineage, ask, current)
     if (late !== undefined) return late
     current = lineage.newest(current)
-    const spent = current
+    const mine = isClaimed(current, clock.now()) ? undefined : await toSpend(env, ask, current)
+    if (mine === undefined) {
+      if (clock.now() >= patientUntil) throw noTurn()
+      await pause(env)
+      current = await reread(env, lineage, ask)
+      continue
+    }
     try {
-      return await spend(env, lineage, ask, spent)
+      return await spend(env, lineage, ask, mine)
     } catch (error) {
       if (refreshFailure(error) !== 'rejected') throw error
       // Somebody may have been quicker, without a lock or with one that was lost.
       current = await reread(env, lineage, ask)
-      if (current.refreshToken !== spent.refreshToken && tokens < MAX_TOKENS) continue
-      throw await end(env, lineage, { ask, set: spent, reason: 'refresh_token_rejected', cause: error })
+      if (current.refreshToken !== mine.refreshToken && tokens++ < MAX_TOKENS) continue
+      throw await end(env, lineage, { ask, set: newest(mine, current), reason: 'refresh_token_rejected', cause: error })
     }
   }
+}
+
+/** The set that may be spent now; nothing where somebody else has claimed it. */
+async function toSpend(env: SessionEnvironment, ask: TurnAsk, set: TokenSet): Promise<TokenSet | undefined> {
+  if (ask.hasTurn || set.refreshToken === undefined) return set
+  return claimed(env, ask.session, set)
 }
 
 /** What is in the store now, which may be newer than what the caller has loaded. */
@@ -119,7 +139,10 @@ async function spend(
   if (clock.now() >= refreshTokenExpiresAt) {
     throw await end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
   }
-  const answer = await replayed(env, lineage, ask, set)
+  const answer = await replayed(env, lineage, ask, set).catch(async (error) => {
+    if (set.claimedUntil !== undefined) await unclaimed(ask.session, set)
+    throw error
+  })
   const { token } = answer.response
   const { shape, scope } = ask.request
   const missing = oauth.acceptsNarrowedScope ? undefined : missingScope(scope, token.scope)

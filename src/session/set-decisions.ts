@@ -57,6 +57,7 @@ export function refreshedSet(set: TokenSet, { response, shape, renewAt, now, isG
     refreshToken,
     refreshTokenExpiresAt: refreshTokenExpiresAt ?? set.refreshTokenExpiresAt,
     jkt: token.jkt,
+    claimedUntil: undefined,
     idToken,
     accessTokens: isGranted ? [...others, { shape, token, renewAt }] : others,
   })

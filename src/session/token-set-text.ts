@@ -6,12 +6,23 @@ const VERSION = 1
 
 /** A set as it rests in a session store or a cookie: to be encrypted by whoever keeps it. */
 export function tokenSetText(set: TokenSet): string {
-  const { generation, subject, issuer, refreshToken, refreshTokenExpiresAt, jkt, idToken, claims, startedAt } = set
+  const {
+    generation,
+    subject,
+    issuer,
+    refreshToken,
+    refreshTokenExpiresAt,
+    jkt,
+    idToken,
+    claims,
+    claimedUntil,
+    startedAt,
+  } = set
   const accessTokens = set.accessTokens.map(({ shape, token, renewAt }) => {
     const { accessToken, tokenType, expiresAt, scope, certificateThumbprint } = token
     return { shape, renewAt, accessToken, tokenType, expiresAt, scope, jkt: token.jkt, certificateThumbprint }
   })
-  const lineage = { generation, subject, issuer, startedAt, endedBecause: set.endedBecause }
+  const lineage = { generation, subject, issuer, startedAt, claimedUntil, endedBecause: set.endedBecause }
   return JSON.stringify({
     version: VERSION,
     ...lineage,
@@ -34,9 +45,13 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
     return undefined
   }
   const members = Object(value) as Record<string, unknown>
-  const { version, generation, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt } = members
+  const { version, generation, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt, claimedUntil } = members
   if (version !== VERSION || !Number.isSafeInteger(generation) || typeof subject !== 'string') return undefined
-  if (typeof startedAt !== 'number' || !Array.isArray(accessTokens) || !isNumberOrAbsent(refreshTokenExpiresAt)) {
+  if (
+    typeof startedAt !== 'number' ||
+    !Array.isArray(accessTokens) ||
+    ![refreshTokenExpiresAt, claimedUntil].every(isNumberOrAbsent)
+  ) {
     return undefined
   }
   const { issuer, refreshToken, jkt, idToken, endedBecause } = members

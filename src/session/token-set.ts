@@ -29,12 +29,16 @@ export interface TokenSet {
   readonly accessTokens: readonly UserAccessToken[]
   /** When the user signed in, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** Until then somebody spends the refresh token, who found no lock to do it under. */
+  readonly claimedUntil?: number | undefined
   /** Why the session does not carry on when its access tokens have expired. */
   readonly endedBecause?: string | undefined
 }
 
 /** Where Node, Bun and Deno look for a text to print. */
 const inspect = Symbol.for('nodejs.util.inspect.custom')
+
+const OPTIONAL = ['issuer', 'refreshTokenExpiresAt', 'jkt', 'claims', 'claimedUntil', 'endedBecause'] as const
 
 /** Holds refresh token and ID token in private fields, out of reach of enumeration, cloning and printing. */
 class RedactedTokenSet implements TokenSet {
@@ -44,6 +48,7 @@ class RedactedTokenSet implements TokenSet {
   declare readonly refreshTokenExpiresAt?: number | undefined
   declare readonly jkt?: string | undefined
   declare readonly claims?: Readonly<Record<string, unknown>> | undefined
+  declare readonly claimedUntil?: number | undefined
   declare readonly endedBecause?: string | undefined
   readonly accessTokens: readonly UserAccessToken[]
   readonly startedAt: number
@@ -57,7 +62,7 @@ class RedactedTokenSet implements TokenSet {
     this.subject = open.subject
     this.startedAt = open.startedAt
     this.accessTokens = Object.freeze([...open.accessTokens])
-    for (const name of ['issuer', 'refreshTokenExpiresAt', 'jkt', 'claims', 'endedBecause'] as const) {
+    for (const name of OPTIONAL) {
       if (open[name] !== undefined) Object.defineProperty(this, name, { value: open[name], enumerable: true })
     }
     Object.freeze(this)

@@ -542,6 +542,55 @@ describe('F7.05 a lock that is not to be had', () => {
     expect(rotating.reuses).toBe(0)
   })
 
+  test('F7.05 down, and the server is down for a moment: the session can be refreshed again at once, here and elsewhere', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = () => ({ status: 500, body: '' })
+    const [one, other] = fleetAt(sharedPlace(clock), { server, clock }, { lock: down }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    await rejection(textOf(one, 'alice'))
+    server.answer = rotating.answer
+    expect(await textOf(other, 'alice')).toBe('access-alice-1')
+  })
+
+  test('F7.05 down, and invalid_grant: the session ends with its reason', async ({ server, clock }) => {
+    server.answer = () => errorJson(400, 'invalid_grant')
+    const [one, other] = fleetAt(sharedPlace(clock), { server, clock }, { lock: down }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(createRotatingServer().login('alice'))
+    await clock.advance(HOUR)
+    for (const manager of [one, other]) {
+      expect(await rejection(textOf(manager, 'alice'))).toMatchObject({ reason: 'refresh_token_rejected' })
+    }
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('F7.05 down, and the process that had claimed the session was killed: the next one goes on when the claim is over', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, { lock: down }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    server.answer = () => hang
+    void one
+      .forSubject('web', 'alice')
+      .source()
+      .getToken()
+      .catch(() => {})
+    await asked
+    // The timers of the first one stand still with its clock.
+    server.answer = rotating.answer
+    const own = createTestClock(clock.now() + 30_000)
+    const [late] = fleetAt(place, { server, clock: own }, { lock: down }) as [Manager]
+    expect(await textOf(late, 'alice')).toBe('access-alice-1')
+  })
+
   test('F7.05 down, and the session is carried: fails closed, and the session is not lost', async ({
     server,
     clock,
