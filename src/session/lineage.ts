@@ -71,9 +71,14 @@ export class Lineage {
     return this.#queue('', task)
   }
 
-  /** Ends it: what a refresh that is under way brings is not handed out. */
-  endWith(reason: SessionEnd): void {
-    this.#end = { reason, generation: Math.floor(this.#env.oauth.clock.now()) }
+  /** What this process has got itself, which may not have been kept yet. */
+  get held(): TokenSet | undefined {
+    return this.#newest
+  }
+
+  /** Ends it: what a refresh that is under way brings is not handed out. What has a higher generation is another sign-in. */
+  endWith(reason: SessionEnd, generation: number): void {
+    this.#end = { reason, generation }
     this.#newest = undefined
   }
 

@@ -3,10 +3,10 @@ import { StoreError } from '../token/index.ts'
 import { delay, withDeadline } from '../util/index.ts'
 import type { Lineage, RefreshAsk } from './lineage.ts'
 import { revokeSet } from './revocation.ts'
-import { sessionEnded } from './session-end.ts'
+import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import type { TokenSet } from './token-set.ts'
+import { changedSet, type TokenSet } from './token-set.ts'
 
 /** What is to be kept. */
 export interface Keeping {
@@ -26,36 +26,58 @@ const LONGEST_PAUSE_MS = 30_000
 
 /**
  * Keeps a set before anybody gets a token of it. What was written meanwhile with a higher generation stays, and is the answer; of a session that was
- * signed out nothing is kept, and what came for it is revoked.
+ * ended meanwhile nothing is kept, and what came for it is revoked.
  *
- * @throws SessionError with reason `signed_out`.
+ * @throws SessionError with reason `signed_out` or `revoked`.
  */
-export async function persist(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  { ask, before, next }: Keeping,
-): Promise<TokenSet> {
-  const { memory, telemetry, oauth } = env
+export async function persist(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
+  const { telemetry, oauth } = env
+  const { ask, before, next } = keeping
   const { session } = ask
-  const isOver = lineage.end !== undefined || (await memory.isEnded(lineage.id, next.generation))
+  if (await isOver(env, lineage, next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   // The user's other requests bring the cookie of before: for them the successor is what is durable.
-  if (!isOver && session.kind === 'carried') await keepSuccessor(env, before, next)
-  const saved = isOver ? 'passed_over' : await save(env, session, next)
-  if (session.kind !== 'carried' && saved !== 'passed_over') await keepSuccessor(env, before, next)
+  if (session.kind === 'carried') await keepSuccessor(env, before, next)
+  const saved = await save(env, session, next)
+  if (saved === 'passed_over') return passedOver(env, lineage, keeping)
+  if (session.kind !== 'carried') await keepSuccessor(env, before, next)
+  // Once more: whoever signs out marks that first, and then looks for what was written before.
+  if (await isOver(env, lineage, next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   if (saved === 'failed') {
     telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
-    void keepTrying(env, lineage, { ask, before, next })
-    return next
+    void keepTrying(env, lineage, keeping)
+  } else if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
+  return next
+}
+
+async function isOver({ memory }: SessionEnvironment, lineage: Lineage, { generation }: TokenSet): Promise<boolean> {
+  return lineage.end !== undefined || (await memory.isEnded(lineage.id, generation))
+}
+
+/** What is there instead. */
+async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
+  const { ask, next } = keeping
+  const stored = await ask.session.load()
+  if (stored === undefined) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  if (stored.endedBecause === 'revoked') throw await dropped(env, lineage, { ...keeping, reason: 'revoked' })
+  // Somebody was told that the token is dead which has just brought this.
+  if (stored.refreshToken === undefined && next.refreshToken !== undefined) {
+    return persist(env, lineage, { ...keeping, next: changedSet(next, { generation: stored.generation + 1 }) })
   }
-  if (saved === 'kept') {
-    if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
-    return next
+  return stored
+}
+
+/** The end of a session whose refresh comes too late: nobody gets its tokens. */
+async function dropped(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  { ask, next, reason }: Keeping & { readonly reason: SessionEnd },
+): Promise<Error> {
+  if (reason === 'signed_out') {
+    lineage.endWith(reason, next.generation)
+    if (ask.session.kind === 'carried') await ask.session.clear()
   }
-  const stored = isOver ? undefined : await session.load()
-  if (stored !== undefined) return stored
-  lineage.endWith('signed_out')
   await revokeSet(env, next)
-  throw sessionEnded(oauth.clientName, 'signed_out')
+  return sessionEnded(env.oauth.clientName, reason)
 }
 
 /** `passed_over`: something newer is there, or the session is over. */

@@ -13,11 +13,13 @@ import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { endedSet } from './set-decisions.ts'
+import { endedSet, newest } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
 const NO_OPTIONS: GetTokenOptions = {}
+/** So often a session is ended that others go on refreshing. */
+const MAX_TRIES = 5
 
 /** A set that was loaded, and when. */
 interface Loaded {
@@ -82,17 +84,19 @@ export class UserSession {
   async signOut(request?: TokenRequest): Promise<void> {
     const lineage = await this.#lineage
     const { env, name } = this.#client
-    const known = await this.find()
-    const newest = known && lineage.newest(known)
+    const known = this.#latest(lineage)
     // First of all: from now on nothing that comes for it is kept, here or elsewhere.
-    lineage.endWith('signed_out')
-    this.#loaded = undefined
+    lineage.endWith('signed_out', Math.floor(this.#now))
     await env.memory.markEnded(lineage.id)
+    // Whoever has written before this is told of here, and whoever writes after it sees the mark.
+    const stored = await this.#session.load()
+    this.#loaded = undefined
     await this.#session.clear()
     env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
     // A refresh that is under way revokes what it brings.
     await lineage.settled()
-    if (newest !== undefined) await revokeSet(env, newest, request)
+    const last = newestOf(stored, known)
+    if (last !== undefined) await revokeSet(env, last, request)
   }
 
   /** Has the server take back the refresh token; access tokens go on until they expire or are taken back with it. */
@@ -100,17 +104,37 @@ export class UserSession {
     const lineage = await this.#lineage
     const { env, name } = this.#client
     await lineage.exclusively(async () => {
-      const known = await this.find()
-      if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
-      const set = lineage.newest(known)
+      const set = await this.#endedByComparison(lineage)
       if (set.refreshToken === undefined) return
-      const ended = endedSet(set, 'revoked', this.#now)
-      lineage.learned(ended)
-      this.#keep(ended)
-      await this.#session.save(ended)
       await revokeSet(env, changedSet(set, { accessTokens: [] }), request)
       env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
     })
+  }
+
+  /** Writes the end of the session after the last refresh of it; gives what was there before. */
+  async #endedByComparison(lineage: Lineage): Promise<TokenSet> {
+    const { name } = this.#client
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const set = newestOf(await this.#session.load(), this.#latest(lineage))
+      if (set === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+      if (set.refreshToken === undefined) return set
+      const ended = endedSet(set, 'revoked', this.#now)
+      if (await this.#session.save(ended)) {
+        lineage.learned(ended)
+        this.#keep(ended)
+        return set
+      }
+      // Another process has refreshed it meanwhile.
+      this.#loaded = undefined
+    }
+    throw new StoreError(`client "${name}": expected to end the session, got a newer one every time`, {
+      code: 'session_superseded',
+    })
+  }
+
+  /** The newest that is known without a look. */
+  #latest(lineage: Lineage): TokenSet | undefined {
+    return newestOf(lineage.held, this.#loaded?.set)
   }
 
   /** What was loaded, or something newer, while that was not long ago. */
@@ -189,4 +213,8 @@ export class UserSession {
 /** Whether a session is over for good, its access tokens included. */
 function isOver(error: unknown): boolean {
   return error instanceof SessionError && (error.reason === 'signed_out' || error.reason === 'no_session')
+}
+
+function newestOf(first: TokenSet | undefined, second: TokenSet | undefined): TokenSet | undefined {
+  return first === undefined ? second : newest(first, second)
 }
