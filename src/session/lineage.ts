@@ -1,7 +1,7 @@
 import { type FailureMemory, nextAttemptAt } from '../source/index.ts'
 import { localLock } from '../store/index.ts'
 import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
-import { type RunDetached, waitFor } from '../util/index.ts'
+import { canonicalText, type RunDetached, waitFor } from '../util/index.ts'
 import { refreshInTurn } from './refresh.ts'
 import { isOfRequest } from './refresh-failure.ts'
 import type { SessionEnd } from './session-end.ts'
@@ -41,7 +41,7 @@ export class Lineage {
   readonly #queue = localLock()
   readonly #flights = new Map<string, Promise<RefreshResult>>()
   #newest: TokenSet | undefined
-  /** By shape what was wrong with a request; under an empty name what concerns them all. */
+  /** What was wrong with a request, or with everything of a user. */
   readonly #failures = new Map<string, FailureMemory>()
   #end: { readonly reason: SessionEnd; readonly generation: number } | undefined
 
@@ -78,6 +78,7 @@ export class Lineage {
 
   /** Ends it: what a refresh that is under way brings is not handed out. What has a higher generation is another sign-in. */
   endWith(reason: SessionEnd, generation: number): void {
+    if (this.#newest !== undefined && this.#newest.generation > generation) return
     this.#end = { reason, generation }
     this.#newest = undefined
   }
@@ -98,7 +99,7 @@ export class Lineage {
 
   /** Takes note of a set before anybody else can have it. */
   learned(set: TokenSet): void {
-    this.#newest = newest(set, this.#newest)
+    if (set.generation >= (this.#newest?.generation ?? 0)) this.#newest = set
   }
 
   /** Makes the keys ready that a set's tokens are bound to: a process that has just begun has not heard of them yet. */
@@ -133,7 +134,7 @@ export class Lineage {
   /** A refreshed set. Callers of one request share one refresh, and its failure; those of several take turns. */
   async refresh(ask: RefreshAsk): Promise<RefreshResult> {
     for (;;) {
-      const flight = this.#flights.get(ask.request.shape)
+      const flight = this.#flights.get(nameOf(ask))
       const result = await waitFor(flight ?? this.#start(ask), ask.signal).catch((error) => {
         throw copyError(error)
       })
@@ -146,25 +147,24 @@ export class Lineage {
   }
 
   #start(ask: RefreshAsk): Promise<RefreshResult> {
-    const { shape } = ask.request
+    const name = nameOf(ask)
     const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask))).finally(() => {
-      if (this.#flights.get(shape) === flight) this.#flights.delete(shape)
+      if (this.#flights.get(name) === flight) this.#flights.delete(name)
     })
     flight.catch(() => {})
-    this.#flights.set(shape, flight)
+    this.#flights.set(name, flight)
     return flight
   }
 
   async #run(ask: RefreshAsk): Promise<RefreshResult> {
-    const { shape } = ask.request
     const recent = this.#recentFailure(ask)
     if (recent !== undefined) throw copyError(recent.error)
     try {
       const result = await refreshInTurn(this.#env, this, ask)
-      for (const about of ['', shape]) this.#failures.delete(about)
+      for (const about of aboutOf(ask)) this.#failures.delete(about)
       return result
     } catch (error) {
-      this.#failed(isOfRequest(error) ? shape : '', error)
+      this.#failed(isOfRequest(error) ? nameOf(ask) : userOf(ask), error)
       throw error
     }
   }
@@ -172,7 +172,7 @@ export class Lineage {
   /** A failure that is so recent that another try makes no sense yet. */
   #recentFailure(ask: RefreshAsk): FailureMemory | undefined {
     const holdsToken = this.living(ask.known, ask) !== undefined
-    const failures = ['', ask.request.shape].flatMap((about) => this.#failures.get(about) ?? [])
+    const failures = aboutOf(ask).flatMap((about) => this.#failures.get(about) ?? [])
     return failures.find((failure) => this.#now < nextAttemptAt(failure, holdsToken))
   }
 
@@ -182,4 +182,18 @@ export class Lineage {
     for (const [each, { at }] of this.#failures) if (this.#now > at + FORGOTTEN_MS) this.#failures.delete(each)
     this.#failures.set(about, { error, count, at: this.#now, jitter: this.#env.random() })
   }
+}
+
+/** In one browser another user may sign in while the first one's requests are under way. */
+function userOf({ known: { subject, issuer } }: RefreshAsk): string {
+  return canonicalText([subject, issuer ?? null])
+}
+
+/** What callers share. */
+function nameOf(ask: RefreshAsk): string {
+  return canonicalText([userOf(ask), ask.request.shape])
+}
+
+function aboutOf(ask: RefreshAsk): readonly string[] {
+  return [userOf(ask), nameOf(ask)]
 }

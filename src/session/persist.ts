@@ -41,7 +41,10 @@ export async function persist(env: SessionEnvironment, lineage: Lineage, keeping
   if (saved === 'passed_over') return passedOver(env, lineage, keeping)
   if (session.kind !== 'carried') await keepSuccessor(env, before, next)
   // Once more: whoever signs out marks that first, and then looks for what was written before.
-  if (await isOver(env, lineage, next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  if (await isOver(env, lineage, next)) {
+    if (session.kind === 'carried') await session.clear()
+    throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  }
   if (saved === 'failed') {
     telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
     void keepTrying(env, lineage, keeping)
@@ -70,12 +73,9 @@ async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Ke
 async function dropped(
   env: SessionEnvironment,
   lineage: Lineage,
-  { ask, next, reason }: Keeping & { readonly reason: SessionEnd },
+  { next, reason }: Keeping & { readonly reason: SessionEnd },
 ): Promise<Error> {
-  if (reason === 'signed_out') {
-    lineage.endWith(reason, next.generation)
-    if (ask.session.kind === 'carried') await ask.session.clear()
-  }
+  if (reason === 'signed_out') lineage.endWith(reason, next.generation)
   await revokeSet(env, next)
   return sessionEnded(env.oauth.clientName, reason)
 }

@@ -172,6 +172,9 @@ async function replayed(
       return await requestRefresh(env, set, ask.request)
     } catch (error) {
       const failure = refreshFailure(error)
+      if (error instanceof TokenResponseError) {
+        env.telemetry.note({ name: 'refresh_discarded', client: env.oauth.clientName, error: error.code })
+      }
       if (failure === 'ambiguous') {
         wasInterrupted = true
         if (tries === 1) continue

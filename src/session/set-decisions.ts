@@ -20,11 +20,14 @@ export function tokenFor(set: TokenSet, { shape, rejected, holds }: Wanted): Use
   return rejected !== undefined && isSameToken(token, rejected) ? undefined : found
 }
 
-/** The set that was written last. */
-export function newest(first: TokenSet, ...others: readonly (TokenSet | undefined)[]): TokenSet {
-  let best = first
-  for (const other of others) if (other !== undefined && other.generation > best.generation) best = other
-  return best
+/** Whether two sets are of one user. */
+export function isSameUser(one: TokenSet, other: TokenSet): boolean {
+  return one.subject === other.subject && one.issuer === other.issuer && one.client === other.client
+}
+
+/** The set of one user that was written last; another user's is never newer, whoever has signed in. */
+export function newest(first: TokenSet, other: TokenSet | undefined): TokenSet {
+  return other !== undefined && other.generation > first.generation && isSameUser(first, other) ? other : first
 }
 
 /** What a refresh has brought. */

@@ -31,6 +31,10 @@ const HOUR_MS = 60 * 60 * 1000
 const DAY_MS = 24 * HOUR_MS
 /** What `create` makes has 22 characters of 6 bits. */
 const MIN_ID_LENGTH = 16
+/** More refreshes than may be under way. */
+const MARGIN = 1000
+/** So often a session is ended in whose place another one begins at the same time. */
+const MAX_TRIES = 5
 /** What stands in the place of a session that was ended. */
 const ENDED = 'ended'
 
@@ -66,9 +70,13 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
         return records.put(await key, text, { version: set.generation, expiresAt })
       },
       async clear() {
-        // Higher than what any refresh of this session may still write, and lower than what the next sign-in will.
-        const version = Math.floor(clock.now())
-        await records.put(await key, ENDED, { version, expiresAt: clock.now() + DAY_MS })
+        for (let tries = 1; ; tries++) {
+          const set = tokenSetFrom(unwrapped(await records.get(await key), clock.now()))
+          // Higher than what any refresh of this session may still write, and lower than what the next sign-in will, as far as clocks agree.
+          const version = Math.max(Math.floor(clock.now()), (set?.generation ?? 0) + MARGIN)
+          const isEnded = await records.put(await key, ENDED, { version, expiresAt: clock.now() + DAY_MS })
+          if (isEnded || set === undefined || tries === MAX_TRIES) return
+        }
       },
     }
   }
@@ -80,7 +88,7 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
         code: 'session_invalid',
       })
     },
-    ofSubject: ({ issuer, subject }) => session(canonicalText(['subject', issuer, subject])),
+    ofSubject: ({ issuer, clientId, subject }) => session(canonicalText(['subject', issuer, clientId, subject])),
   }
 }
 

@@ -22,7 +22,15 @@ export function tokenSetText(set: TokenSet): string {
     const { accessToken, tokenType, expiresAt, scope, certificateThumbprint } = token
     return { shape, renewAt, accessToken, tokenType, expiresAt, scope, jkt: token.jkt, certificateThumbprint }
   })
-  const lineage = { generation, subject, issuer, startedAt, claimedUntil, endedBecause: set.endedBecause }
+  const lineage = {
+    generation,
+    client: set.client,
+    subject,
+    issuer,
+    startedAt,
+    claimedUntil,
+    endedBecause: set.endedBecause,
+  }
   return JSON.stringify({
     version: VERSION,
     ...lineage,
@@ -45,8 +53,10 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
     return undefined
   }
   const members = Object(value) as Record<string, unknown>
-  const { version, generation, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt, claimedUntil } = members
+  const { version, generation, client, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt, claimedUntil } =
+    members
   if (version !== VERSION || !Number.isSafeInteger(generation) || typeof subject !== 'string') return undefined
+  if (typeof client !== 'string') return undefined
   if (
     typeof startedAt !== 'number' ||
     !Array.isArray(accessTokens) ||

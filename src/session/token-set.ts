@@ -13,6 +13,8 @@ export interface UserAccessToken {
 export interface TokenSet {
   /** Grows with every write; an older generation never replaces a newer one. */
   readonly generation: number
+  /** Names the client that the tokens were given to, among all clients of all servers. */
+  readonly client: string
   /** Who the user is at the server: `sub` (OpenID Connect Core section 2). */
   readonly subject: string
   /** Issuer identifier, where the server has one. */
@@ -43,6 +45,7 @@ const OPTIONAL = ['issuer', 'refreshTokenExpiresAt', 'jkt', 'claims', 'claimedUn
 /** Holds refresh token and ID token in private fields, out of reach of enumeration, cloning and printing. */
 class RedactedTokenSet implements TokenSet {
   readonly generation: number
+  readonly client: string
   readonly subject: string
   declare readonly issuer?: string | undefined
   declare readonly refreshTokenExpiresAt?: number | undefined
@@ -59,6 +62,7 @@ class RedactedTokenSet implements TokenSet {
     this.#refreshToken = refreshToken
     this.#idToken = idToken
     this.generation = open.generation
+    this.client = open.client
     this.subject = open.subject
     this.startedAt = open.startedAt
     this.accessTokens = Object.freeze([...open.accessTokens])

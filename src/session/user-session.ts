@@ -8,6 +8,7 @@ import {
   type TokenSource,
 } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
+import { boundSession } from './bound-session.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
@@ -20,6 +21,8 @@ import type { UserClient } from './user-client.ts'
 const NO_OPTIONS: GetTokenOptions = {}
 /** So often a session is ended that others go on refreshing. */
 const MAX_TRIES = 5
+/** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
+const MARGIN = 1000
 
 /** A set that was loaded, and when. */
 interface Loaded {
@@ -38,7 +41,7 @@ export class UserSession {
 
   constructor(client: UserClient, session: SessionTokens) {
     this.#client = client
-    this.#session = session
+    this.#session = boundSession(session, client.mark)
     this.#lineage = client.lineageOf(session)
     // Whoever asks for a token hears of an error.
     this.#lineage.then(
@@ -79,6 +82,8 @@ export class UserSession {
       })
     }
     this.#keep(set)
+    // A cookie is not compared: requests of the user before have to hear of it otherwise.
+    if (this.#session.kind === 'carried') await this.#client.env.memory.markEnded(lineage.id, set.generation - 1)
   }
 
   async signOut(request?: TokenRequest): Promise<void> {
@@ -86,8 +91,9 @@ export class UserSession {
     const { env, name } = this.#client
     const known = this.#latest(lineage)
     // First of all: from now on nothing that comes for it is kept, here or elsewhere.
-    lineage.endWith('signed_out', Math.floor(this.#now))
-    await env.memory.markEnded(lineage.id)
+    const generation = Math.max(Math.floor(this.#now), (known?.generation ?? 0) + MARGIN)
+    lineage.endWith('signed_out', generation)
+    await env.memory.markEnded(lineage.id, generation)
     // Whoever has written before this is told of here, and whoever writes after it sees the mark.
     const stored = await this.#session.load()
     this.#loaded = undefined
@@ -134,7 +140,7 @@ export class UserSession {
 
   /** The newest that is known without a look. */
   #latest(lineage: Lineage): TokenSet | undefined {
-    return newestOf(lineage.held, this.#loaded?.set)
+    return newestOf(this.#loaded?.set, lineage.held)
   }
 
   /** What was loaded, or something newer, while that was not long ago. */

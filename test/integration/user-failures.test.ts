@@ -511,7 +511,9 @@ describe('N23 a refresh token that expires', () => {
       await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
       await clock.advance(HOUR)
       await textOf(one, 'alice')
-      const set = await place.sessions.ofSubject({ issuer: server.tokenEndpoint, subject: 'alice' }).load()
+      const set = await place.sessions
+        .ofSubject({ issuer: server.tokenEndpoint, clientId: 'machine', subject: 'alice' })
+        .load()
       expect(set?.refreshTokenExpiresAt).toBe(clock.now() + seconds * 1000)
     },
   )

@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { type Answer, errorJson, hang, reset } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
-import { settle } from '../support/test-clock.ts'
+import { createTestClock, settle } from '../support/test-clock.ts'
 import {
   createGate,
   createJar,
@@ -378,6 +378,24 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(await rejection(other.forSession('web', jar.request()).source().getToken())).toMatchObject({
       name: 'SessionError',
     })
+  })
+
+  test('U9 the machine of the sign-in is 5 s ahead of that of the sign-out: the session is dead on both', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = withMetadata(server, rotating.answer)
+    const place = sharedPlace(clock)
+    const ahead = createTestClock(clock.now() + 5000)
+    const [one] = discoveringFleet(place, { server, clock: ahead }) as [Manager]
+    const [other] = discoveringFleet(place, { server, clock }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await other.forSubject('web', 'alice').signOut()
+    for (const manager of [one, other]) {
+      expect(await rejection(textOf(manager, 'alice'))).toMatchObject({ name: 'SessionError' })
+    }
+    expect(rotating.isAlive('alice')).toBe(false)
   })
 
   test('U9 sign-out of a session that is not there, and twice: no request, no error', async ({ server, clock }) => {
