@@ -203,6 +203,8 @@ export class UserSession {
   }
 
   async #refresh(lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {
+    // Closed while the session was read: whoever closed waits for no refresh that begins now.
+    if (!this.#client.isOpen) throw closedError()
     const { refreshToken, endedBecause } = ask.known
     if (refreshToken !== undefined) return lineage.refresh(ask)
     throw sessionEnded(this.#client.name, (endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
