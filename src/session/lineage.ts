@@ -184,9 +184,9 @@ export class Lineage {
   }
 }
 
-/** In one browser another user may sign in while the first one's requests are under way. */
-function userOf({ known: { subject, issuer } }: RefreshAsk): string {
-  return canonicalText([subject, issuer ?? null])
+/** In one browser another user may sign in, or the same one again, while requests of before are under way. */
+function userOf({ known: { subject, issuer, startedAt } }: RefreshAsk): string {
+  return canonicalText([subject, issuer ?? null, startedAt])
 }
 
 /** What callers share. */
