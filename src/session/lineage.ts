@@ -1,4 +1,4 @@
-import { type FailureMemory, nextAttemptAt } from '../source/index.ts'
+import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory } from '../source/index.ts'
 import { localLock } from '../store/index.ts'
 import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
 import { canonicalText, type RunDetached, waitFor } from '../util/index.ts'
@@ -40,6 +40,8 @@ export class Lineage {
   readonly #runDetached: RunDetached
   readonly #queue = localLock()
   readonly #flights = new Map<string, Promise<RefreshResult>>()
+  /** Of tokens that APIs refused. */
+  readonly #rejections = new Map<string, RejectionMemory>()
   #newest: TokenSet | undefined
   /** What was wrong with a request, or with everything of a user. */
   readonly #failures = new Map<string, FailureMemory>()
@@ -88,6 +90,7 @@ export class Lineage {
     if (this.#end !== undefined && set.generation <= this.#end.generation) return false
     this.#end = undefined
     this.#failures.clear()
+    this.#rejections.clear()
     this.#newest = set
     return true
   }
@@ -121,6 +124,19 @@ export class Lineage {
   living(set: TokenSet, ask: Wish): AccessToken | undefined {
     const token = this.#find(set, ask)?.token
     return token !== undefined && this.#now < token.expiresAt ? token : undefined
+  }
+
+  /** The very token that was refused, where it is too early for another one: an API may refuse them all. */
+  tooEarlyFor(set: TokenSet, ask: RefreshAsk): AccessToken | undefined {
+    const { rejected, isForced } = ask
+    const name = nameOf(ask)
+    const token = rejected && this.fresh(set, { ...ask, rejected: undefined })
+    // Whoever comes second joins, and nothing is counted twice.
+    if (token === undefined || isForced || this.#flights.has(name)) return undefined
+    const admitted = admitRejection(this.#rejections.get(name), this.#now)
+    if (admitted === undefined) return token
+    this.#rejections.set(name, admitted)
+    return undefined
   }
 
   #find(set: TokenSet, { request: { shape }, rejected }: Wish): UserAccessToken | undefined {

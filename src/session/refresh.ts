@@ -26,7 +26,7 @@ export async function refreshInTurn(
   ask: RefreshAsk,
 ): Promise<RefreshResult> {
   const { oauth, lock, deadlineMs } = env
-  const early = await found(env, lineage, ask, lineage.newest(ask.known))
+  const early = await found(lineage, ask, await followed(env, lineage.newest(ask.known)))
   if (early !== undefined) return early
   return inTurn((hasTurn) => spendInTurn(env, lineage, { ...ask, hasTurn }), {
     lock,
@@ -37,14 +37,8 @@ export async function refreshInTurn(
   })
 }
 
-/** A token that is there already: in this process, or in what another one has kept for those who still have the refresh token before. */
-async function found(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  ask: RefreshAsk,
-  from: TokenSet,
-): Promise<RefreshResult | undefined> {
-  const set = await followed(env, from)
+/** The token of a set, where there is one that needs nothing. */
+async function found(lineage: Lineage, ask: RefreshAsk, set: TokenSet): Promise<RefreshResult | undefined> {
   lineage.learned(set)
   await lineage.prepare(set)
   const token = lineage.fresh(set, ask)
@@ -79,9 +73,9 @@ async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnA
   const patientUntil = clock.now() + env.deadlineMs * TURN_SHARE
   let current = await reread(env, lineage, ask)
   for (let tokens = 1; ; ) {
-    const late = await found(env, lineage, ask, current)
+    current = await followed(env, lineage.newest(current))
+    const late = await found(lineage, ask, current)
     if (late !== undefined) return late
-    current = lineage.newest(current)
     const mine = isClaimed(current, clock.now()) ? undefined : await toSpend(env, ask, current)
     if (mine === undefined) {
       if (clock.now() >= patientUntil) throw noTurn()

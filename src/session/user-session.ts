@@ -186,6 +186,8 @@ export class UserSession {
     await lineage.prepare(known)
     const fresh = lineage.fresh(known, ask)
     if (fresh !== undefined) return fresh
+    const refused = lineage.tooEarlyFor(known, ask)
+    if (refused !== undefined) return refused
     const living = wanted.isForced ? undefined : lineage.living(known, ask)
     // One caller waits; the others go on with what they have.
     if (living !== undefined && lineage.isBusy) return living

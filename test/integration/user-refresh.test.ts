@@ -249,4 +249,22 @@ describe('when there is a refresh', () => {
     expect(new Set(forced.map(({ accessToken }) => accessToken))).toEqual(new Set(['access-alice-2']))
     expect(server.requests).toHaveLength(2)
   })
+
+  test('U14 F3 an API that refuses every token: 600 calls in 10 minutes cost no more than 16 refreshes', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    for (let n = 0; n < 600; n++) {
+      const token = await alice.source().getToken()
+      await alice.source().getToken({ rejected: token })
+      await clock.advance(1000)
+    }
+    expect(server.requests.length).toBeGreaterThan(5)
+    expect(server.requests.length).toBeLessThanOrEqual(16)
+  })
 })
