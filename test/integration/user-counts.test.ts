@@ -1,16 +1,8 @@
 import { describe, expect } from 'vitest'
+import { createJar } from '../support/cookie-jar.ts'
 import { rejection, test } from '../support/fixtures.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
-import {
-  createGate,
-  createJar,
-  fleetAt,
-  HOUR,
-  type Manager,
-  refreshes,
-  sharedPlace,
-  textOf,
-} from '../support/user-fleet.ts'
+import { createGate, fleetAt, HOUR, type Manager, refreshes, sharedPlace, textOf } from '../support/user-fleet.ts'
 
 describe('what a request of a user costs', () => {
   test('U2 a session that is loaded: 1,000 more calls read nothing, write nothing and send nothing', async ({

@@ -1,13 +1,13 @@
 import { localLock, StoreError, type WithLock } from 'evertoken'
 import { createUserTokenManager } from 'evertoken/session'
 import { describe, expect } from 'vitest'
+import { createJar } from '../support/cookie-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { type Answer, errorJson, type Handler, hang, reset } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
 import { createTestClock, settle, type TestClock } from '../support/test-clock.ts'
 import {
   createGate,
-  createJar,
   fleetAt,
   HOUR,
   lost,

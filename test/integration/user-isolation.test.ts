@@ -3,12 +3,12 @@ import { clientSecretPost, localLock, memoryRecords, type Telemetry } from 'ever
 import { dpopKeyRing } from 'evertoken/dpop'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
 import { describe, expect } from 'vitest'
+import { createJar } from '../support/cookie-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { createTestKey } from '../support/keys.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
 import {
   createGate,
-  createJar,
   discoveringFleet,
   fleetAt,
   HOUR,

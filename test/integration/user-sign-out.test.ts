@@ -1,13 +1,13 @@
 import { clientAssertion, type TokenRequest } from 'evertoken'
 import { createUserTokenManager } from 'evertoken/session'
 import { describe, expect } from 'vitest'
+import { createJar } from '../support/cookie-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { type Answer, errorJson, hang, reset } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
 import { createTestClock, settle } from '../support/test-clock.ts'
 import {
   createGate,
-  createJar,
   discoveringFleet,
   fleetAt,
   type Gate,
@@ -333,6 +333,33 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
       },
     )
   }
+
+  test('F5.13 N3.05 a set is saved after the sign-out has looked for the last one, and before it clears: its refresh token is revoked', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, place, fleet } = await signedIn({ server, clock }, PATIENT)
+    const [one, other] = fleet as [Manager, Manager]
+    const [saving, clearing] = [createGate(), createGate()]
+    const [saves, clears] = [createGate(), createGate()]
+    let writers = 0
+    place.reach = (step) => {
+      if (step !== 'before save') return undefined
+      writers++
+      if (writers === 1) saving.open()
+      else clearing.open()
+      return writers === 1 ? saves.opened : clears.opened
+    }
+    const refreshing = rejection(textOf(one, 'alice'))
+    await saving.opened
+    const ending = other.forSubject('web', 'alice').signOut()
+    await clearing.opened
+    saves.open()
+    expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+    clears.open()
+    await ending
+    expect(rotating.isAlive('alice')).toBe(false)
+  })
 
   test('F5.13 the refresh is over before the other process has heard of it: sign-out revokes the newest token', async ({
     server,
