@@ -63,6 +63,7 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
   const set = {
     // Higher than that of every session before it, and than the mark that the end of one has left.
     generation: Math.floor(clock.now()),
+    client: client.mark,
     subject: String(subject),
     issuer: typeof told?.iss === 'string' ? told.iss : definition.issuer,
     refreshToken: refresh_token,

@@ -9,7 +9,7 @@ export interface TurnOptions {
   readonly clock: Clock
   /** How long to wait for the turn. */
   readonly waitMs: number
-  /** Whether the task may run without a turn where the lock is down, because what it writes is compared. */
+  /** Whether the task may run without a turn where the lock is down: it is told, and claims the session in its own place. */
   readonly mayGoWithout: boolean
 }
 
@@ -19,7 +19,7 @@ export interface TurnOptions {
  *
  * @throws StoreError with code `coordination_unavailable`; what the task throws.
  */
-export async function inTurn<T>(task: () => Promise<T>, options: TurnOptions): Promise<T> {
+export async function inTurn<T>(task: (hasTurn: boolean) => Promise<T>, options: TurnOptions): Promise<T> {
   const { lock, name, clock, waitMs, mayGoWithout } = options
   const patience = new AbortController()
   const late = new StoreError(`expected a turn within ${waitMs} ms, got none`, { code: 'lock_timeout' })
@@ -29,7 +29,7 @@ export async function inTurn<T>(task: () => Promise<T>, options: TurnOptions): P
     // A lock that does not listen may give its turn to somebody who has gone.
     patience.signal.throwIfAborted()
     cancel()
-    outcome = task()
+    outcome = task(true)
     return outcome
   }
   try {
@@ -37,11 +37,8 @@ export async function inTurn<T>(task: () => Promise<T>, options: TurnOptions): P
   } catch (cause) {
     // What came of the task counts, whatever the lock says after it.
     if (outcome !== undefined) return await outcome
-    if (mayGoWithout && !isTaken(cause)) return await task()
-    throw new StoreError('expected a turn to refresh the session, got no lock', {
-      code: 'coordination_unavailable',
-      cause,
-    })
+    if (mayGoWithout && !isTaken(cause)) return await task(false)
+    throw noTurn(cause)
   } finally {
     cancel()
   }
@@ -49,4 +46,9 @@ export async function inTurn<T>(task: () => Promise<T>, options: TurnOptions): P
 
 function isTaken(error: unknown): boolean {
   return isEvertokenError(error) && error.code === 'lock_timeout'
+}
+
+/** What a caller gets who can neither refresh nor wait any longer; the session is as it was. */
+export function noTurn(cause?: unknown): StoreError {
+  return new StoreError('expected a turn to refresh the session, got none', { code: 'coordination_unavailable', cause })
 }

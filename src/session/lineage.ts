@@ -1,8 +1,9 @@
-import { type FailureMemory, nextAttemptAt } from '../source/index.ts'
+import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory } from '../source/index.ts'
 import { localLock } from '../store/index.ts'
 import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
-import { type RunDetached, waitFor } from '../util/index.ts'
+import { canonicalText, type RunDetached, waitFor } from '../util/index.ts'
 import { refreshInTurn } from './refresh.ts'
+import { isOfRequest } from './refresh-failure.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
@@ -29,6 +30,9 @@ export interface RefreshResult {
   readonly token: AccessToken
 }
 
+/** What was wrong with a request is forgotten after that. */
+const FORGOTTEN_MS = 60_000
+
 /** Everything in this process that comes from one sign-in: one refresh at a time, whoever asks. */
 export class Lineage {
   readonly id: string
@@ -36,8 +40,11 @@ export class Lineage {
   readonly #runDetached: RunDetached
   readonly #queue = localLock()
   readonly #flights = new Map<string, Promise<RefreshResult>>()
+  /** Of tokens that APIs refused. */
+  readonly #rejections = new Map<string, RejectionMemory>()
   #newest: TokenSet | undefined
-  #failure: FailureMemory | undefined
+  /** What was wrong with a request, or with everything of a user. */
+  readonly #failures = new Map<string, FailureMemory>()
   #end: { readonly reason: SessionEnd; readonly generation: number } | undefined
 
   constructor(id: string, env: SessionEnvironment, runDetached: RunDetached) {
@@ -66,9 +73,15 @@ export class Lineage {
     return this.#queue('', task)
   }
 
-  /** Ends it: what a refresh that is under way brings is not handed out. */
-  endWith(reason: SessionEnd): void {
-    this.#end = { reason, generation: Math.floor(this.#env.oauth.clock.now()) }
+  /** What this process has got itself, which may not have been kept yet. */
+  get held(): TokenSet | undefined {
+    return this.#newest
+  }
+
+  /** Ends it: what a refresh that is under way brings is not handed out. What has a higher generation is another sign-in. */
+  endWith(reason: SessionEnd, generation: number): void {
+    if (this.#newest !== undefined && this.#newest.generation > generation) return
+    this.#end = { reason, generation }
     this.#newest = undefined
   }
 
@@ -76,7 +89,8 @@ export class Lineage {
   begin(set: TokenSet): boolean {
     if (this.#end !== undefined && set.generation <= this.#end.generation) return false
     this.#end = undefined
-    this.#failure = undefined
+    this.#failures.clear()
+    this.#rejections.clear()
     this.#newest = set
     return true
   }
@@ -88,7 +102,7 @@ export class Lineage {
 
   /** Takes note of a set before anybody else can have it. */
   learned(set: TokenSet): void {
-    this.#newest = newest(set, this.#newest)
+    if (set.generation >= (this.#newest?.generation ?? 0)) this.#newest = set
   }
 
   /** Makes the keys ready that a set's tokens are bound to: a process that has just begun has not heard of them yet. */
@@ -112,6 +126,19 @@ export class Lineage {
     return token !== undefined && this.#now < token.expiresAt ? token : undefined
   }
 
+  /** The very token that was refused, where it is too early for another one: an API may refuse them all. */
+  tooEarlyFor(set: TokenSet, ask: RefreshAsk): AccessToken | undefined {
+    const { rejected, isForced } = ask
+    const name = nameOf(ask)
+    const token = rejected && this.fresh(set, { ...ask, rejected: undefined })
+    // Whoever comes second joins, and nothing is counted twice.
+    if (token === undefined || isForced || this.#flights.has(name)) return undefined
+    const admitted = admitRejection(this.#rejections.get(name), this.#now)
+    if (admitted === undefined) return token
+    this.#rejections.set(name, admitted)
+    return undefined
+  }
+
   #find(set: TokenSet, { request: { shape }, rejected }: Wish): UserAccessToken | undefined {
     return tokenFor(set, { shape, rejected, holds: (jkt) => this.#env.dpop?.prover.holds(jkt) ?? false })
   }
@@ -123,7 +150,7 @@ export class Lineage {
   /** A refreshed set. Callers of one request share one refresh, and its failure; those of several take turns. */
   async refresh(ask: RefreshAsk): Promise<RefreshResult> {
     for (;;) {
-      const flight = this.#flights.get(ask.request.shape)
+      const flight = this.#flights.get(nameOf(ask))
       const result = await waitFor(flight ?? this.#start(ask), ask.signal).catch((error) => {
         throw copyError(error)
       })
@@ -136,28 +163,53 @@ export class Lineage {
   }
 
   #start(ask: RefreshAsk): Promise<RefreshResult> {
-    const { shape } = ask.request
+    const name = nameOf(ask)
     const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask))).finally(() => {
-      if (this.#flights.get(shape) === flight) this.#flights.delete(shape)
+      if (this.#flights.get(name) === flight) this.#flights.delete(name)
     })
     flight.catch(() => {})
-    this.#flights.set(shape, flight)
+    this.#flights.set(name, flight)
     return flight
   }
 
   async #run(ask: RefreshAsk): Promise<RefreshResult> {
-    const { oauth, random } = this.#env
-    const { clock } = oauth
-    const failure = this.#failure
-    if (failure !== undefined && clock.now() < nextAttemptAt(failure, false)) throw copyError(failure.error)
+    const recent = this.#recentFailure(ask)
+    if (recent !== undefined) throw copyError(recent.error)
     try {
       const result = await refreshInTurn(this.#env, this, ask)
-      this.#failure = undefined
+      for (const about of aboutOf(ask)) this.#failures.delete(about)
       return result
     } catch (error) {
-      const count = (failure?.count ?? 0) + 1
-      this.#failure = { error, count, at: clock.now(), jitter: random() }
+      this.#failed(isOfRequest(error) ? nameOf(ask) : userOf(ask), error)
       throw error
     }
   }
+
+  /** A failure that is so recent that another try makes no sense yet. */
+  #recentFailure(ask: RefreshAsk): FailureMemory | undefined {
+    const holdsToken = this.living(ask.known, ask) !== undefined
+    const failures = aboutOf(ask).flatMap((about) => this.#failures.get(about) ?? [])
+    return failures.find((failure) => this.#now < nextAttemptAt(failure, holdsToken))
+  }
+
+  #failed(about: string, error: unknown): void {
+    const count = (this.#failures.get(about)?.count ?? 0) + 1
+    // Nobody may ever ask for them again.
+    for (const [each, { at }] of this.#failures) if (this.#now > at + FORGOTTEN_MS) this.#failures.delete(each)
+    this.#failures.set(about, { error, count, at: this.#now, jitter: this.#env.random() })
+  }
+}
+
+/** In one browser another user may sign in, or the same one again, while requests of before are under way. */
+function userOf({ known: { subject, issuer, startedAt } }: RefreshAsk): string {
+  return canonicalText([subject, issuer ?? null, startedAt])
+}
+
+/** What callers share. */
+function nameOf(ask: RefreshAsk): string {
+  return canonicalText([userOf(ask), ask.request.shape])
+}
+
+function aboutOf(ask: RefreshAsk): readonly string[] {
+  return [userOf(ask), nameOf(ask)]
 }

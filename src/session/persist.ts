@@ -7,7 +7,7 @@ import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { isSameSignIn } from './set-decisions.ts'
-import type { TokenSet } from './token-set.ts'
+import { changedSet, type TokenSet } from './token-set.ts'
 
 /** What is to be kept. */
 export interface Keeping {
@@ -21,42 +21,66 @@ const MAX_TRIES = 5
 const FIRST_PAUSE_MS = 50
 const WRITE_MS = 2000
 /** After that it is tried so often behind the callers. */
-const LATER_TRIES = 8
+const LATER_TRIES = 20
 const LATER_PAUSE_MS = 1000
+const LONGEST_PAUSE_MS = 30_000
 
 /**
  * Keeps a set before anybody gets a token of it. What was written meanwhile with a higher generation stays, and is the answer; of a session that was
- * signed out nothing is kept, and what came for it is revoked.
+ * ended meanwhile nothing is kept, and what came for it is revoked.
  *
- * @throws SessionError with reason `signed_out`.
+ * @throws SessionError with reason `signed_out` or `revoked`.
  */
-export async function persist(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  { ask, before, next }: Keeping,
-): Promise<TokenSet> {
-  const { memory, telemetry, oauth } = env
+export async function persist(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
+  const { telemetry, oauth } = env
+  const { ask, before, next } = keeping
   const { session } = ask
-  const isOver = lineage.end !== undefined || (await memory.isEnded(lineage.id, next.generation))
+  if (await isOver(env, lineage, next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   // The user's other requests bring the cookie of before: for them the successor is what is durable.
-  if (!isOver && session.kind === 'carried') await keepSuccessor(env, before, next)
-  const saved = isOver ? 'passed_over' : await save(env, session, next)
-  if (session.kind !== 'carried' && saved !== 'passed_over') await keepSuccessor(env, before, next)
+  if (session.kind === 'carried') await keepSuccessor(env, before, next)
+  const saved = await save(env, session, next)
+  if (saved === 'passed_over') return passedOver(env, lineage, keeping)
+  if (session.kind !== 'carried') await keepSuccessor(env, before, next)
+  // Once more: whoever signs out marks that first, and then looks for what was written before.
+  if (await isOver(env, lineage, next)) {
+    if (session.kind === 'carried') await session.clear()
+    throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  }
   if (saved === 'failed' || saved === 'refused') {
     telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
-    if (saved === 'failed') void keepTrying(env, lineage, session, next)
-    return next
-  }
-  if (saved === 'kept') {
-    telemetry.note({ name: 'session_updated', client: oauth.clientName })
-    return next
-  }
-  const stored = isOver ? undefined : await session.load()
+    if (saved === 'failed') void keepTrying(env, lineage, keeping)
+  } else if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
+  return next
+}
+
+async function isOver({ memory }: SessionEnvironment, lineage: Lineage, { generation }: TokenSet): Promise<boolean> {
+  return lineage.end !== undefined || (await memory.isEnded(lineage.id, generation))
+}
+
+/** What is there instead. */
+async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
+  const { ask, next } = keeping
+  const stored = await ask.session.load()
+  if (stored === undefined) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  if (stored.endedBecause === 'revoked') throw await dropped(env, lineage, { ...keeping, reason: 'revoked' })
   // Somebody may have signed in there meanwhile: whoever waits for a token of the session before must not get one of that.
-  if (stored !== undefined && isSameSignIn(stored, next)) return stored
-  if (stored === undefined) lineage.endWith('signed_out')
+  if (!isSameSignIn(stored, next)) throw await dropped(env, lineage, { ...keeping, reason: 'superseded' })
+  // Somebody was told that the token is dead which has just brought this.
+  if (stored.refreshToken === undefined && next.refreshToken !== undefined) {
+    return persist(env, lineage, { ...keeping, next: changedSet(next, { generation: stored.generation + 1 }) })
+  }
+  return stored
+}
+
+/** The end of a session whose refresh comes too late: nobody gets its tokens. */
+async function dropped(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  { next, reason }: Keeping & { readonly reason: 'signed_out' | 'revoked' | 'superseded' },
+): Promise<Error> {
+  if (reason === 'signed_out') lineage.endWith(reason, next.generation)
   await revokeSet(env, next)
-  throw sessionEnded(oauth.clientName, 'signed_out')
+  return sessionEnded(env.oauth.clientName, reason === 'superseded' ? 'signed_out' : reason)
 }
 
 /** `passed_over`: something newer is there, or the session is over. `refused`: it would be again, such as one that has no room in cookies. */
@@ -93,15 +117,12 @@ export async function saveOnce(
 }
 
 /** The set is nowhere but here: it is offered again until it is kept, or until something newer is there. */
-async function keepTrying(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  session: SessionTokens,
-  next: TokenSet,
-): Promise<void> {
+async function keepTrying(env: SessionEnvironment, lineage: Lineage, { ask, before, next }: Keeping): Promise<void> {
   for (let tries = 0; tries < LATER_TRIES; tries++) {
-    await delay(env.oauth.clock, LATER_PAUSE_MS * 2 ** tries)
+    await delay(env.oauth.clock, Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
-    if ((await saveOnce(env, session, next)) !== 'failed') return
+    if ((await saveOnce(env, ask.session, next)) !== 'failed') return
+    // Until it is kept, the others find it there and nowhere else.
+    await keepSuccessor(env, before, next)
   }
 }

@@ -1,6 +1,6 @@
 import { idTokenFault, requestToken, type TokenResponse } from '../oauth/index.ts'
 import { softEdge } from '../source/index.ts'
-import { TokenResponseError, TransportError } from '../token/index.ts'
+import { type AccessToken, createAccessToken, TokenResponseError, TransportError } from '../token/index.ts'
 import { withDeadline } from '../util/index.ts'
 import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { TokenSet } from './token-set.ts'
@@ -21,7 +21,7 @@ export interface RefreshAnswer {
 export async function requestRefresh(
   env: SessionEnvironment,
   set: TokenSet,
-  { scope, resource, parameters, authentication }: SessionRequest,
+  { shape, scope, resource, parameters, authentication }: SessionRequest,
 ): Promise<RefreshAnswer> {
   const { oauth, deadlineMs } = env
   const { clock, clientName } = oauth
@@ -45,9 +45,11 @@ export async function requestRefresh(
     { clock, ms: deadlineMs, error: late },
   )
   assertSameUser(clientName, set, response)
-  const { expiresAt } = response.token
+  const before = set.accessTokens.find((each) => each.shape === shape)?.token
+  const token = withScopeOf(before, response.token)
+  const { expiresAt } = token
   const windows = { renewBeforeMs: env.renewBeforeMs, waitBeforeMs: 0 }
-  return { response, renewAt: softEdge({ now: clock.now(), expiresAt }, windows, env.random) }
+  return { response: { ...response, token }, renewAt: softEdge({ now: clock.now(), expiresAt }, windows, env.random) }
 }
 
 /**
@@ -68,4 +70,11 @@ function assertSameUser(clientName: string, { idToken, subject }: TokenSet, { id
   throw new TokenResponseError(`client "${clientName}": expected an ID token of the same user, got another ${fault}`, {
     code: 'id_token_invalid',
   })
+}
+
+/** A scope that is left out is the one that was granted before (RFC 6749 section 6). */
+function withScopeOf(before: AccessToken | undefined, token: AccessToken): AccessToken {
+  if (token.scope !== undefined || before?.scope === undefined) return token
+  const { accessToken, tokenType, expiresAt, jkt, certificateThumbprint } = token
+  return createAccessToken({ accessToken, tokenType, expiresAt, scope: before.scope, jkt, certificateThumbprint })
 }

@@ -1,14 +1,15 @@
-import { idTokenClaims } from '../oauth/index.ts'
-import { type AccessToken, TokenResponseError } from '../token/index.ts'
-import { inTurn } from './in-turn.ts'
+import { TokenResponseError } from '../token/index.ts'
+import { claimed, isClaimed, pause, unclaimed } from './claim.ts'
+import { withClaims } from './claims.ts'
+import { inTurn, noTurn } from './in-turn.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { persist } from './persist.ts'
 import { refreshFailure } from './refresh-failure.ts'
 import { type RefreshAnswer, requestRefresh } from './refresh-request.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
-import { endedSet, newest, refreshedSet } from './set-decisions.ts'
-import { changedSet, type TokenSet } from './token-set.ts'
+import { endedSet, missingScope, newest, refreshedSet } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
 
 /** How long a turn is waited for: longer than a refresh may take, and its set to be saved. */
 const TURN_SHARE = 1.5
@@ -25,9 +26,9 @@ export async function refreshInTurn(
   ask: RefreshAsk,
 ): Promise<RefreshResult> {
   const { oauth, lock, deadlineMs } = env
-  const early = await found(env, lineage, ask, lineage.newest(ask.known))
+  const early = await found(lineage, ask, await followed(env, lineage.newest(ask.known)))
   if (early !== undefined) return early
-  return inTurn(() => spendInTurn(env, lineage, ask), {
+  return inTurn((hasTurn) => spendInTurn(env, lineage, { ...ask, hasTurn }), {
     lock,
     name: lineage.id,
     clock: oauth.clock,
@@ -36,14 +37,8 @@ export async function refreshInTurn(
   })
 }
 
-/** A token that is there already: in this process, or in what another one has kept for those who still have the refresh token before. */
-async function found(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  ask: RefreshAsk,
-  from: TokenSet,
-): Promise<RefreshResult | undefined> {
-  const set = await followed(env, from)
+/** The token of a set, where there is one that needs nothing. */
+async function found(lineage: Lineage, ask: RefreshAsk, set: TokenSet): Promise<RefreshResult | undefined> {
   lineage.learned(set)
   await lineage.prepare(set)
   const token = lineage.fresh(set, ask)
@@ -61,23 +56,42 @@ export async function followed({ memory }: SessionEnvironment, from: TokenSet): 
   return set
 }
 
-async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {
+/** Somebody whose turn it is; without a lock there are no turns, and the session is claimed instead. */
+interface TurnAsk extends RefreshAsk {
+  readonly hasTurn: boolean
+}
+
+async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnAsk): Promise<RefreshResult> {
+  const { clock } = env.oauth
+  const patientUntil = clock.now() + env.deadlineMs * TURN_SHARE
   let current = await reread(env, lineage, ask)
-  for (let tokens = 1; ; tokens++) {
-    const late = await found(env, lineage, ask, current)
+  for (let tokens = 1; ; ) {
+    current = await followed(env, lineage.newest(current))
+    const late = await found(lineage, ask, current)
     if (late !== undefined) return late
-    current = lineage.newest(current)
-    const spent = current
+    const mine = isClaimed(current, clock.now()) ? undefined : await toSpend(env, ask, current)
+    if (mine === undefined) {
+      if (clock.now() >= patientUntil) throw noTurn()
+      await pause(env)
+      current = await reread(env, lineage, ask)
+      continue
+    }
     try {
-      return await spend(env, lineage, ask, spent)
+      return await spend(env, lineage, ask, mine)
     } catch (error) {
       if (refreshFailure(error) !== 'rejected') throw error
       // Somebody may have been quicker, without a lock or with one that was lost.
       current = await reread(env, lineage, ask)
-      if (current.refreshToken !== spent.refreshToken && tokens < MAX_TOKENS) continue
-      throw await end(env, lineage, { ask, set: spent, reason: 'refresh_token_rejected', cause: error })
+      if (current.refreshToken !== mine.refreshToken && tokens++ < MAX_TOKENS) continue
+      throw await end(env, lineage, { ask, set: newest(mine, current), reason: 'refresh_token_rejected', cause: error })
     }
   }
+}
+
+/** The set that may be spent now; nothing where somebody else has claimed it. */
+async function toSpend(env: SessionEnvironment, ask: TurnAsk, set: TokenSet): Promise<TokenSet | undefined> {
+  if (ask.hasTurn || set.refreshToken === undefined) return set
+  return claimed(env, ask.session, set)
 }
 
 /** What is in the store now, which may be newer than what the caller has loaded. */
@@ -90,7 +104,8 @@ async function reread({ oauth, memory }: SessionEnvironment, lineage: Lineage, a
     const wasSignedOut = lineage.end !== undefined || (await memory.isEnded(lineage.id, known.generation))
     throw sessionEnded(oauth.clientName, wasSignedOut ? 'signed_out' : 'no_session')
   }
-  return newest(ownNewest, stored)
+  // Of two sets that came of one refresh token the one that was kept counts.
+  return newest(stored, ownNewest)
 }
 
 /** Spends one refresh token, keeps what comes of it, and only then hands it out. */
@@ -111,13 +126,20 @@ async function spend(
   if (clock.now() >= refreshTokenExpiresAt) {
     throw await end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
   }
-  const answer = await replayed(env, lineage, ask, set)
+  const answer = await replayed(env, lineage, ask, set).catch(async (error) => {
+    if (set.claimedUntil !== undefined) await unclaimed(ask.session, set)
+    throw error
+  })
   const { token } = answer.response
-  const next = await transformed(env, refreshedSet(set, { ...answer, shape: ask.request.shape, now: clock.now() }))
+  const { shape, scope } = ask.request
+  const missing = oauth.acceptsNarrowedScope ? undefined : missingScope(scope, token.scope)
+  const isGranted = missing === undefined
+  const next = await withClaims(env, refreshedSet(set, { ...answer, shape, isGranted, now: clock.now() }))
   lineage.learned(next)
   const kept = await persist(env, lineage, { ask, before: set, next })
   await memory.endRefresh(refreshToken)
-  assertGranted(clientName, ask, token)
+  // The session goes on; this request does not get what it needs.
+  if (!isGranted) throw notGranted(clientName, scope, missing)
   // Another process has written a newer set: its token is as good.
   return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
 }
@@ -137,6 +159,9 @@ async function replayed(
       return await requestRefresh(env, set, ask.request)
     } catch (error) {
       const failure = refreshFailure(error)
+      if (error instanceof TokenResponseError) {
+        env.telemetry.note({ name: 'refresh_discarded', client: env.oauth.clientName, error: error.code })
+      }
       if (failure === 'ambiguous') {
         wasInterrupted = true
         if (tries === 1) continue
@@ -155,14 +180,6 @@ async function replayed(
   }
 }
 
-async function transformed({ oauth, transformClaims }: SessionEnvironment, set: TokenSet): Promise<TokenSet> {
-  if (transformClaims === undefined) return set
-  const { clientName } = oauth
-  const { subject, claims } = set
-  const made = await transformClaims({ clientName, subject, idTokenClaims: idTokenClaims(set.idToken) ?? {}, claims })
-  return changedSet(set, { claims: made })
-}
-
 /** How a session ends by itself. */
 interface Ending {
   readonly ask: RefreshAsk
@@ -177,21 +194,16 @@ async function end(env: SessionEnvironment, lineage: Lineage, { ask, set, reason
   const { clientName, clock } = oauth
   const ended = endedSet(set, reason, clock.now())
   lineage.learned(ended)
-  if (ended.accessTokens.length > 0) await persist(env, lineage, { ask, before: set, next: ended })
-  else await ask.session.clear()
+  // Written by comparison like every set: somebody may have been luckier with the token meanwhile.
+  await persist(env, lineage, { ask, before: set, next: ended })
   if (set.refreshToken !== undefined) await memory.endRefresh(set.refreshToken)
   telemetry.note({ name: 'session_ended', client: clientName, reason })
   return sessionEnded(clientName, reason, cause)
 }
 
-/** RFC 6749 section 3.3. The session goes on; this request does not get what it needs. */
-function assertGranted(clientName: string, { request }: RefreshAsk, { scope }: AccessToken): void {
-  if (request.scope === undefined || scope === undefined) return
-  const has = new Set(scope.split(' '))
-  const missing = request.scope.split(' ').filter((value) => !has.has(value))
-  if (missing.length === 0) return
-  throw new TokenResponseError(
-    `client "${clientName}": expected scope "${request.scope}" to be granted, got a token without "${missing.join(' ')}"`,
-    { code: 'insufficient_granted_scope', missingScope: missing.join(' ') },
+function notGranted(clientName: string, scope: string | undefined, missing: string): Error {
+  return new TokenResponseError(
+    `client "${clientName}": expected scope "${scope}" to be granted, got a token without "${missing}"`,
+    { code: 'insufficient_granted_scope', missingScope: missing },
   )
 }

@@ -1,7 +1,7 @@
 import { type ClientAuthentication, revokeToken } from '../oauth/index.ts'
 import { errorName } from '../telemetry/index.ts'
-import { type TokenRequest, TransportError } from '../token/index.ts'
-import { withDeadline } from '../util/index.ts'
+import { isEvertokenError, type TokenRequest, TransportError } from '../token/index.ts'
+import { delay, withDeadline } from '../util/index.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { TokenSet } from './token-set.ts'
 
@@ -13,8 +13,8 @@ export interface RevocationOutcome {
 
 /**
  * Tells the server that a set is not needed any more (RFC 7009), the refresh token first: with it most servers take back its access tokens. As well as it can be done
- * within the deadline; a failure is an event, for the session is over here all the same. `parameters` of the request go with each, those of the client do not: they
- * are for tokens that are asked for.
+ * within the deadline, and a few times more behind the caller where the server is down; a failure is an event, for the session is over here all the same. `parameters`
+ * of the request go with each, those of the client do not: they are for tokens that are asked for.
  */
 export async function revokeSet(
   env: SessionEnvironment,
@@ -45,11 +45,47 @@ interface Revocable {
   readonly parameters: Readonly<Record<string, string>> | undefined
 }
 
-async function revoke(
-  env: SessionEnvironment,
+/** So often a server that is down is told, and with which pauses in between where it does not say. */
+const MAX_TRIES = 4
+const FIRST_PAUSE_MS = 1000
+const LONGEST_PAUSE_MS = 60_000
+
+async function revoke(env: SessionEnvironment, revocable: Revocable): Promise<boolean> {
+  try {
+    await send(env, revocable)
+    return true
+  } catch (error) {
+    // Whoever signs out waits for one try and no longer.
+    if (isEvertokenError(error) && error.retryable) void tryAgain(env, revocable, error)
+    else failed(env, error)
+    return false
+  }
+}
+
+/** The token is taken to live until the server has been told. */
+async function tryAgain(env: SessionEnvironment, revocable: Revocable, first: unknown): Promise<void> {
+  const { clock } = env.oauth
+  let error = first
+  for (let tries = 1; tries < MAX_TRIES && isEvertokenError(error) && error.retryable; tries++) {
+    const askedMs = 'retryAt' in error && error.retryAt !== undefined ? error.retryAt - clock.now() : 0
+    await delay(clock, Math.min(Math.max(FIRST_PAUSE_MS * 2 ** (tries - 1), askedMs), LONGEST_PAUSE_MS))
+    try {
+      return await send(env, revocable)
+    } catch (next) {
+      error = next
+    }
+  }
+  failed(env, error)
+}
+
+function failed({ oauth, telemetry }: SessionEnvironment, error: unknown): void {
+  telemetry.note({ name: 'revocation_failed', client: oauth.clientName, error: errorName(error) })
+}
+
+async function send(
+  { oauth, dpop, deadlineMs: ms }: SessionEnvironment,
   { token, hint, authentication, parameters, jkt: boundTo }: Revocable,
-): Promise<boolean> {
-  const { oauth, dpop, telemetry, deadlineMs: ms } = env
+): Promise<void> {
   const { clientName, clock } = oauth
   // Without its key the token can be revoked all the same, unless the server asks for a proof.
   const jkt = boundTo !== undefined && dpop?.prover.holds(boundTo) ? boundTo : undefined
@@ -59,18 +95,7 @@ async function revoke(
       retryable: true,
       ambiguous: true,
     })
-  try {
-    await withDeadline(
-      (signal) => revokeToken(oauth, { token, tokenTypeHint: hint, parameters, authentication, jkt, signal }),
-      {
-        clock,
-        ms,
-        error,
-      },
-    )
-    return true
-  } catch (cause) {
-    telemetry.note({ name: 'revocation_failed', client: clientName, error: errorName(cause) })
-    return false
-  }
+  const work = (signal: AbortSignal): Promise<void> =>
+    revokeToken(oauth, { token, tokenTypeHint: hint, parameters, authentication, jkt, signal })
+  await withDeadline(work, { clock, ms, error })
 }

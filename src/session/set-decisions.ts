@@ -20,11 +20,14 @@ export function tokenFor(set: TokenSet, { shape, rejected, holds }: Wanted): Use
   return rejected !== undefined && isSameToken(token, rejected) ? undefined : found
 }
 
-/** The set that was written last. */
-export function newest(first: TokenSet, ...others: readonly (TokenSet | undefined)[]): TokenSet {
-  let best = first
-  for (const other of others) if (other !== undefined && other.generation > best.generation) best = other
-  return best
+/** Whether two sets are of one user. */
+export function isSameUser(one: TokenSet, other: TokenSet): boolean {
+  return one.subject === other.subject && one.issuer === other.issuer && one.client === other.client
+}
+
+/** The set of one user that was written last; another user's is never newer, whoever has signed in. */
+export function newest(first: TokenSet, other: TokenSet | undefined): TokenSet {
+  return other !== undefined && other.generation > first.generation && isSameUser(first, other) ? other : first
 }
 
 /** Whether one set comes from the other by refreshes. */
@@ -38,13 +41,23 @@ export interface Refreshed {
   readonly shape: string
   readonly renewAt: number
   readonly now: number
+  /** Whether the token is what was asked for; one that is not is nobody's. */
+  readonly isGranted: boolean
+}
+
+/** What was asked for and not granted (RFC 6749 section 3.3), as one text; nothing where all of it was. */
+export function missingScope(requested: string | undefined, granted: string | undefined): string | undefined {
+  if (requested === undefined || granted === undefined) return undefined
+  const has = new Set(granted.split(' '))
+  const missing = requested.split(' ').filter((value) => !has.has(value))
+  return missing.length === 0 ? undefined : missing.join(' ')
 }
 
 /**
  * The set after a refresh (RFC 6749 section 6): what the answer leaves out stays as it was. Access tokens that have expired go, and so do those whose
  * refresh token was bound to another key.
  */
-export function refreshedSet(set: TokenSet, { response, shape, renewAt, now }: Refreshed): TokenSet {
+export function refreshedSet(set: TokenSet, { response, shape, renewAt, now, isGranted }: Refreshed): TokenSet {
   const { token, refreshToken = set.refreshToken, idToken = set.idToken, refreshTokenExpiresAt } = response
   const others = set.accessTokens.filter((each) => each.shape !== shape && now < each.token.expiresAt)
   return changedSet(set, {
@@ -52,8 +65,9 @@ export function refreshedSet(set: TokenSet, { response, shape, renewAt, now }: R
     refreshToken,
     refreshTokenExpiresAt: refreshTokenExpiresAt ?? set.refreshTokenExpiresAt,
     jkt: token.jkt,
+    claimedUntil: undefined,
     idToken,
-    accessTokens: [...others, { shape, token, renewAt }],
+    accessTokens: isGranted ? [...others, { shape, token, renewAt }] : others,
   })
 }
 

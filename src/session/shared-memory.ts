@@ -15,9 +15,9 @@ export interface SharedMemory {
   beginRefresh(refreshToken: string): Promise<boolean>
   /** Says that it is known how that ended. */
   endRefresh(refreshToken: string): Promise<void>
-  /** Says that a session was signed out, for refreshes that are under way. */
-  markEnded(lineage: string): Promise<void>
-  /** Whether it was signed out since this generation began; a later sign-in has a higher one. */
+  /** Says that a session is over up to a generation, for refreshes that are under way. */
+  markEnded(lineage: string, generation: number): Promise<void>
+  /** Whether it was over when this generation was written; a later sign-in has a higher one. */
   isEnded(lineage: string, generation: number): Promise<boolean>
 }
 
@@ -70,11 +70,10 @@ export function createSharedMemory({ store, clock, graceMs, maxEntries }: Shared
     async endRefresh(refreshToken) {
       await store?.delete(await nameOf('intent', refreshToken))
     },
-    async markEnded(lineage) {
+    async markEnded(lineage, generation) {
       const name = await nameOf('ended', lineage)
-      const now = Math.floor(clock.now())
-      ended.set(name, now)
-      await store?.set(name, String(now), now + ENDED_MS)
+      ended.set(name, generation)
+      await store?.set(name, String(generation), clock.now() + ENDED_MS)
     },
     async isEnded(lineage, generation) {
       const name = await nameOf('ended', lineage)

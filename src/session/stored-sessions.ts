@@ -68,7 +68,7 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
         code: 'session_invalid',
       })
     },
-    ofSubject: ({ issuer, subject }) => session(canonicalText(['subject', issuer, subject]), true),
+    ofSubject: ({ issuer, clientId, subject }) => session(canonicalText(['subject', issuer, clientId, subject]), true),
     end: (logout) => indexed.end(logout),
   }
 }

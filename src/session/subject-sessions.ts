@@ -4,6 +4,8 @@ import type { SessionTokens } from './session-tokens.ts'
 export interface Subject {
   /** Issuer identifier, or the token endpoint of a server that has none. */
   readonly issuer: string
+  /** The client that the user has signed in with: a refresh token is good for that one only. */
+  readonly clientId: string
   /** `sub` (OpenID Connect Core section 2). */
   readonly subject: string
 }

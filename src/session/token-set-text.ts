@@ -6,14 +6,33 @@ const VERSION = 1
 
 /** A set as it rests in a session store or a cookie: to be encrypted by whoever keeps it. */
 export function tokenSetText(set: TokenSet): string {
-  const { generation, subject, issuer, refreshToken, refreshTokenExpiresAt, jkt, idToken, scope, claims, startedAt } =
-    set
+  const {
+    generation,
+    subject,
+    issuer,
+    refreshToken,
+    refreshTokenExpiresAt,
+    jkt,
+    idToken,
+    scope,
+    claims,
+    claimedUntil,
+    startedAt,
+  } = set
   const accessTokens = set.accessTokens.map(({ shape, token, renewAt }) => {
     const { accessToken, tokenType, expiresAt, certificateThumbprint } = token
     const bound = { jkt: token.jkt, certificateThumbprint }
     return { shape, renewAt, accessToken, tokenType, expiresAt, scope: token.scope, ...bound }
   })
-  const lineage = { generation, subject, issuer, startedAt, endedBecause: set.endedBecause }
+  const lineage = {
+    generation,
+    client: set.client,
+    subject,
+    issuer,
+    startedAt,
+    claimedUntil,
+    endedBecause: set.endedBecause,
+  }
   return JSON.stringify({
     version: VERSION,
     ...lineage,
@@ -37,9 +56,15 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
     return undefined
   }
   const members = Object(value) as Record<string, unknown>
-  const { version, generation, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt } = members
+  const { version, generation, client, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt, claimedUntil } =
+    members
   if (version !== VERSION || !Number.isSafeInteger(generation) || typeof subject !== 'string') return undefined
-  if (typeof startedAt !== 'number' || !Array.isArray(accessTokens) || !isNumberOrAbsent(refreshTokenExpiresAt)) {
+  if (typeof client !== 'string') return undefined
+  if (
+    typeof startedAt !== 'number' ||
+    !Array.isArray(accessTokens) ||
+    ![refreshTokenExpiresAt, claimedUntil].every(isNumberOrAbsent)
+  ) {
     return undefined
   }
   const { issuer, refreshToken, jkt, idToken, scope, endedBecause } = members

@@ -13,6 +13,8 @@ export interface UserAccessToken {
 export interface TokenSet {
   /** Grows with every write; an older generation never replaces a newer one. */
   readonly generation: number
+  /** Names the client that the tokens were given to, among all clients of all servers. */
+  readonly client: string
   /** Who the user is at the server: `sub` (OpenID Connect Core section 2). */
   readonly subject: string
   /** Issuer identifier, where the server has one. */
@@ -31,6 +33,8 @@ export interface TokenSet {
   readonly accessTokens: readonly UserAccessToken[]
   /** When the user signed in, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** Until then somebody spends the refresh token, who found no lock to do it under. */
+  readonly claimedUntil?: number | undefined
   /** Why the session does not carry on when its access tokens have expired. */
   readonly endedBecause?: string | undefined
 }
@@ -38,15 +42,19 @@ export interface TokenSet {
 /** Where Node, Bun and Deno look for a text to print. */
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
+const OPTIONAL = ['issuer', 'refreshTokenExpiresAt', 'jkt', 'scope', 'claims', 'claimedUntil', 'endedBecause'] as const
+
 /** Holds refresh token and ID token in private fields, out of reach of enumeration, cloning and printing. */
 class RedactedTokenSet implements TokenSet {
   readonly generation: number
+  readonly client: string
   readonly subject: string
   declare readonly issuer?: string | undefined
   declare readonly refreshTokenExpiresAt?: number | undefined
   declare readonly jkt?: string | undefined
   declare readonly scope?: string | undefined
   declare readonly claims?: Readonly<Record<string, unknown>> | undefined
+  declare readonly claimedUntil?: number | undefined
   declare readonly endedBecause?: string | undefined
   readonly accessTokens: readonly UserAccessToken[]
   readonly startedAt: number
@@ -57,10 +65,11 @@ class RedactedTokenSet implements TokenSet {
     this.#refreshToken = refreshToken
     this.#idToken = idToken
     this.generation = open.generation
+    this.client = open.client
     this.subject = open.subject
     this.startedAt = open.startedAt
     this.accessTokens = Object.freeze([...open.accessTokens])
-    for (const name of ['issuer', 'refreshTokenExpiresAt', 'jkt', 'scope', 'claims', 'endedBecause'] as const) {
+    for (const name of OPTIONAL) {
       if (open[name] !== undefined) Object.defineProperty(this, name, { value: open[name], enumerable: true })
     }
     Object.freeze(this)

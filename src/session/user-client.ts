@@ -46,6 +46,12 @@ export class UserClient {
     return this.env.oauth.clientName
   }
 
+  /** Its name among all clients of all servers, which is the same in every process. */
+  get mark(): string {
+    const { issuer = null, tokenEndpoint = null, clientId } = this.definition
+    return canonicalText([issuer, tokenEndpoint, clientId])
+  }
+
   read(request?: TokenRequest): EffectiveRequest {
     return effectiveRequest(this.name, this.definition, request)
   }
@@ -65,8 +71,7 @@ export class UserClient {
       const message = `client "${this.name}": expected a session with an id, got ${describe(id)}`
       throw new ConfigurationError(message, { code: 'session_invalid' })
     }
-    const { issuer = null, tokenEndpoint = null, clientId } = this.definition
-    const name = await sha256(canonicalText([1, 'lineage', issuer, tokenEndpoint, clientId, id]))
+    const name = await sha256(canonicalText([1, 'lineage', this.mark, id]))
     // No await between the look and the claim.
     for (const [busy, lineage] of this.#busy) if (!lineage.isBusy) this.#busy.delete(busy)
     const known = this.#idle.get(name) ?? this.#busy.get(name)

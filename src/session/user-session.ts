@@ -8,6 +8,7 @@ import {
   type TokenSource,
 } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
+import { boundSession } from './bound-session.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { saveOnce } from './persist.ts'
 import { followed } from './refresh.ts'
@@ -15,13 +16,17 @@ import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { endedSet } from './set-decisions.ts'
+import { endedSet, newest } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
 /** So long it is known at the least that a session was signed out. */
 const MIN_ENDED_MS = 10 * 60 * 1000
 const NO_OPTIONS: GetTokenOptions = {}
+/** So often a session is ended that others go on refreshing. */
+const MAX_TRIES = 5
+/** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
+const MARGIN = 1000
 
 /** A set that was loaded, and when. */
 interface Loaded {
@@ -40,7 +45,7 @@ export class UserSession {
 
   constructor(client: UserClient, session: SessionTokens) {
     this.#client = client
-    this.#session = session
+    this.#session = boundSession(session, client.mark)
     this.#lineage = client.lineageOf(session)
     // Whoever asks for a token hears of an error.
     this.#lineage.then(
@@ -86,10 +91,15 @@ export class UserSession {
     this.#lineage = Promise.resolve(lineage)
     this.#ready = lineage
     this.#keep(set)
-    if (lineage === before) return
-    // Nothing that is under way for it may reach the browser any more.
-    before.endWith('signed_out')
-    await this.#client.env.memory.markEnded(before.id)
+    if (this.#session.kind !== 'carried') return
+    const { memory } = this.#client.env
+    if (lineage !== before) {
+      // Nothing that is under way for it may reach the browser any more.
+      before.endWith('signed_out', set.generation - 1)
+      await memory.markEnded(before.id, set.generation - 1)
+    }
+    // A cookie is not compared: requests of the user before have to hear of it otherwise.
+    else await memory.markEnded(lineage.id, set.generation - 1)
   }
 
   async signOut(request?: TokenRequest): Promise<void> {
@@ -97,18 +107,22 @@ export class UserSession {
     this.#client.read(request)
     const lineage = await this.#lineage
     const { env, name } = this.#client
-    const known = await this.find()
-    const newest = known && lineage.newest(known)
+    const known = this.#latest(lineage)
     // First of all: from now on nothing that comes for it is kept, here or elsewhere.
-    lineage.endWith('signed_out')
+    const generation = Math.max(Math.floor(this.#now), (known?.generation ?? 0) + MARGIN)
+    lineage.endWith('signed_out', generation)
+    await env.memory.markEnded(lineage.id, generation)
+    // Whoever has written before this is told of here, and whoever writes after it sees the mark.
+    const stored = await this.#session.load()
     this.#loaded = undefined
-    await env.memory.markEnded(lineage.id)
+    const newest = newestOf(stored, known)
     if (newest !== undefined) await this.#forbidSuccessors(newest)
     await this.#session.clear()
     env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
     // A refresh that is under way revokes what it brings.
     await lineage.settled()
-    if (newest !== undefined) await revokeSet(env, newest, request)
+    const last = newestOf(stored, known)
+    if (last !== undefined) await revokeSet(env, last, request)
   }
 
   /** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
@@ -126,17 +140,37 @@ export class UserSession {
     const lineage = await this.#lineage
     const { env, name } = this.#client
     await lineage.exclusively(async () => {
-      const known = await this.find()
-      if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
-      const set = lineage.newest(known)
+      const set = await this.#endedByComparison(lineage)
       if (set.refreshToken === undefined) return
-      const ended = endedSet(set, 'revoked', this.#now)
-      lineage.learned(ended)
-      this.#keep(ended)
-      await this.#session.save(ended)
       await revokeSet(env, changedSet(set, { accessTokens: [] }), request)
       env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
     })
+  }
+
+  /** Writes the end of the session after the last refresh of it; gives what was there before. */
+  async #endedByComparison(lineage: Lineage): Promise<TokenSet> {
+    const { name } = this.#client
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const set = newestOf(await this.#session.load(), this.#latest(lineage))
+      if (set === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+      if (set.refreshToken === undefined) return set
+      const ended = endedSet(set, 'revoked', this.#now)
+      if (await this.#session.save(ended)) {
+        lineage.learned(ended)
+        this.#keep(ended)
+        return set
+      }
+      // Another process has refreshed it meanwhile.
+      this.#loaded = undefined
+    }
+    throw new StoreError(`client "${name}": expected to end the session, got a newer one every time`, {
+      code: 'session_superseded',
+    })
+  }
+
+  /** The newest that is known without a look. */
+  #latest(lineage: Lineage): TokenSet | undefined {
+    return newestOf(this.#loaded?.set, lineage.held)
   }
 
   /** What was loaded, or something newer, while that was not long ago. */
@@ -200,6 +234,11 @@ export class UserSession {
     await lineage.prepare(known)
     const fresh = lineage.fresh(known, ask)
     if (fresh !== undefined) return fresh
+    const refused = lineage.tooEarlyFor(known, ask)
+    if (refused !== undefined) return refused
+    const living = wanted.isForced ? undefined : lineage.living(known, ask)
+    // One caller waits; the others go on with what they have.
+    if (living !== undefined && lineage.isBusy) return living
     try {
       const { set, token } = await this.#refresh(lineage, ask)
       await this.#carry(set)
@@ -207,13 +246,15 @@ export class UserSession {
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       // Late is better than never: the token that is to be renewed is good until it expires.
-      const living = ask.isForced || isOver(error) ? undefined : lineage.living(known, ask)
-      if (living !== undefined) return living
+      const late = wanted.isForced || isOver(error) ? undefined : lineage.living(known, ask)
+      if (late !== undefined) return late
       throw error
     }
   }
 
   async #refresh(lineage: Lineage, ask: RefreshAsk): Promise<RefreshResult> {
+    // Closed while the session was read: whoever closed waits for no refresh that begins now.
+    if (!this.#client.isOpen) throw closedError()
     const { refreshToken, endedBecause } = ask.known
     if (refreshToken !== undefined) return lineage.refresh(ask)
     throw sessionEnded(this.#client.name, (endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
@@ -230,4 +271,8 @@ export class UserSession {
 /** Whether a session is over for good, its access tokens included. */
 function isOver(error: unknown): boolean {
   return error instanceof SessionError && (error.reason === 'signed_out' || error.reason === 'no_session')
+}
+
+function newestOf(first: TokenSet | undefined, second: TokenSet | undefined): TokenSet | undefined {
+  return first === undefined ? second : newest(first, second)
 }

@@ -106,8 +106,11 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
           code: 'subject_invalid',
         })
       }
-      const { issuer, tokenEndpoint } = client.definition
-      return userTokens(client, options.subjects.ofSubject({ issuer: issuer ?? String(tokenEndpoint), subject }))
+      const { issuer, tokenEndpoint, clientId } = client.definition
+      return userTokens(
+        client,
+        options.subjects.ofSubject({ issuer: issuer ?? String(tokenEndpoint), clientId, subject }),
+      )
     },
     async close() {
       await Promise.all([...clients.values()].map((client) => client.close()))

@@ -1,4 +1,4 @@
-export { type FailureMemory, nextAttemptAt } from './back-off.ts'
+export { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory } from './back-off.ts'
 export { type CachedSourceOptions, cachedSource, SlotSource } from './cached-source.ts'
 export { chainSource } from './chain-source.ts'
 export type { FlightOptions } from './flight.ts'

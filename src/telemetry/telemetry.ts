@@ -102,6 +102,10 @@ export type TelemetryEvent =
   | { readonly name: 'session_write_failed'; readonly client: string; readonly error: string }
   /** A user's new tokens are in the memory of this process only: the session store takes none. */
   | { readonly name: 'session_persist_failed'; readonly client: string }
+  /** The answer to a refresh is about somebody else, or breaks the protocol: nothing of it is kept. */
+  | { readonly name: 'refresh_discarded'; readonly client: string; readonly error: string }
+  /** The application's `transformClaims` failed after a refresh, or took too long: the claims of before stay. */
+  | { readonly name: 'claims_failed'; readonly client: string; readonly error: string }
   /** The server did not take back a token that is not needed any more. */
   | { readonly name: 'revocation_failed'; readonly client: string; readonly error: string }
   /** A request brought cookies of a session that count as missing. */

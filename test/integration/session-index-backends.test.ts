@@ -26,7 +26,7 @@ for (const { name, isMissing, start } of recordsBackends) {
         const now = Date.now()
         const claims = { iss: ISSUER, aud: 'web', sub: subject, sid, iat: Math.floor(now / 1000) }
         const idToken = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.AA`
-        const lineage = { generation: now, subject, issuer: ISSUER, startedAt: now }
+        const lineage = { generation: now, client: 'web', subject, issuer: ISSUER, startedAt: now }
         expect(
           await session.save(createTokenSet({ ...lineage, refreshToken: `refresh-${sid}`, idToken, accessTokens: [] })),
         ).toBe(true)

@@ -24,6 +24,7 @@ function setOf(clock: TestClock, { subject = 'alice', sid, aud = 'web', scope }:
   const now = clock.now()
   return createTokenSet({
     generation: now,
+    client: 'web',
     subject,
     issuer: ISSUER,
     refreshToken: `refresh-${subject}-${sid}`,
@@ -212,7 +213,7 @@ describe('N19.05 sessions by subject and sid', () => {
 
   test('N19.05 what is kept for jobs stays with offline_access and ends without it', async ({ clock }) => {
     const sessions = storedSessions(memoryRecords({ clock }), { clock })
-    const job = sessions.ofSubject({ issuer: ISSUER, subject: 'alice' })
+    const job = sessions.ofSubject({ issuer: ISSUER, clientId: 'web', subject: 'alice' })
     const browser = await signIn(sessions, setOf(clock, { sid: 's1', scope: 'openid offline_access' }))
     await signIn(sessions, setOf(clock, { sid: 's1', scope: 'openid offline_access' }), job)
     await clock.advance(1000)

@@ -28,6 +28,8 @@ export interface RotatingServerOptions {
   readonly lifetimeSeconds?: number
   /** Whether the refresh token before the last one is taken once more, with the same answer. Default: false. */
   readonly hasGrace?: boolean
+  /** What an answer to a refresh has beside or instead of its usual members; `undefined` leaves one out. */
+  readonly members?: (refresh: { readonly subject: string; readonly n: number }) => Readonly<Record<string, unknown>>
 }
 
 interface Family {
@@ -41,6 +43,7 @@ interface Family {
 export function createRotatingServer({
   lifetimeSeconds = 3600,
   hasGrace = false,
+  members = () => ({}),
 }: RotatingServerOptions = {}): RotatingServer {
   const families = new Map<string, Family>()
   const refreshes = new Map<string, number>()
@@ -70,6 +73,7 @@ export function createRotatingServer({
         expires_in: lifetimeSeconds,
         refresh_token: refreshToken(family),
         ...(scope !== null && { scope }),
+        ...members({ subject, n: family.n }),
       }),
     }
     return family.lastAnswer
@@ -79,7 +83,8 @@ export function createRotatingServer({
     revoked.push(token)
     const [, subject = ''] = /^refresh-(.+)-\d+$/.exec(token) ?? []
     const family = families.get(subject)
-    if (family !== undefined) family.isRevoked = true
+    // A token that was spent is as good as unknown (RFC 7009 section 2.2).
+    if (family !== undefined && refreshToken(family) === token) family.isRevoked = true
     return {}
   }
 

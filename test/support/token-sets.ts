@@ -9,6 +9,7 @@ export function tokenSet(members: Partial<TokenSet> = {}): TokenSet {
   const token = createAccessToken({ accessToken: 'access-1', tokenType: 'Bearer', expiresAt: STARTED_AT + 3_600_000 })
   return createTokenSet({
     generation: STARTED_AT,
+    client: 'web',
     subject: 'alice',
     issuer: 'https://sts.example',
     refreshToken: 'refresh-1',

@@ -1,0 +1,30 @@
+import type { SessionTokens } from './session-tokens.ts'
+import { isSameUser } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
+
+/**
+ * A session as one request of one user sees it. What another client has begun is none for this one: its refresh token must not be sent to another server. And whoever
+ * has begun with the tokens of one user never goes on with those of another, who has signed in in the same browser meanwhile.
+ */
+export function boundSession(session: SessionTokens, client: string): SessionTokens {
+  let user: TokenSet | undefined
+  return {
+    // A sign-in may give it another one.
+    get id() {
+      return session.id
+    },
+    kind: session.kind ?? 'stored',
+    async load() {
+      const set = await session.load()
+      if (set === undefined || set.client !== client) return undefined
+      user ??= set
+      return isSameUser(user, set) ? set : undefined
+    },
+    async save(set) {
+      const isKept = await session.save(set)
+      if (isKept) user = set
+      return isKept
+    },
+    clear: () => session.clear(),
+  }
+}

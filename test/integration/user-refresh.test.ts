@@ -1,0 +1,270 @@
+import { describe, expect } from 'vitest'
+import { rejection, test } from '../support/fixtures.ts'
+import { errorJson } from '../support/hostile-server.ts'
+import { createRotatingServer } from '../support/rotating-server.ts'
+import {
+  createGate,
+  discoveringFleet,
+  fleetAt,
+  HOUR,
+  idToken,
+  type Manager,
+  nextPost,
+  refreshes,
+  sharedPlace,
+  textOf,
+  withMetadata,
+} from '../support/user-fleet.ts'
+
+describe('U2 U5 the next refresh token', () => {
+  test('F5.03 U5 a process that waited for its turn reads again: what it knew before is never sent', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      await answered.opened
+      return rotating.answer(request)
+    }
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    const waits = createGate()
+    place.reach = (step) => step === 'after load' && waits.open()
+    const second = textOf(other, 'alice')
+    await waits.opened
+    answered.open()
+    expect(await Promise.all([first, second])).toEqual(['access-alice-1', 'access-alice-1'])
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+    expect(place.counts.get('turn')).toBe(2)
+  })
+
+  test('F5.03 U5 a request of another process that still has the token before gets its successor without a turn', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    const late = other.forSubject('web', 'alice')
+    await late.source().getToken()
+    await clock.advance(HOUR - 1000)
+    // Has loaded the set now, and asks when another process has refreshed it.
+    await late.read()
+    expect(await textOf(one, 'alice')).toBe('access-alice-1')
+    expect((await late.source().getToken()).accessToken).toBe('access-alice-1')
+    expect(place.counts.get('turn')).toBe(1)
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test.for([
+    { name: 'F5.07 U2 a refresh token that has rotated is the one that is used next', members: {}, next: 1 },
+    { name: 'F5.08 U2 one that the answer leaves out stays', members: { refresh_token: undefined }, next: 0 },
+    { name: 'F5.08 U2 null is left out', members: { refresh_token: null }, next: 0 },
+    { name: 'F5.08 U2 an empty one is left out', members: { refresh_token: '' }, next: 0 },
+  ])('$name', async ({ members, next }, { server, clock }) => {
+    const rotating = createRotatingServer({ members: () => members })
+    server.answer = rotating.answer
+    const [one, other] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    for (const manager of [one, other]) {
+      await clock.advance(HOUR)
+      await textOf(manager, 'alice').catch(() => {})
+    }
+    expect(refreshes(server)).toEqual(['refresh-alice-0', `refresh-alice-${next}`])
+  })
+
+  test('U2 an ID token and a scope that the answer leaves out stay', async ({ server, clock }) => {
+    const rotating = createRotatingServer({ members: () => ({ scope: undefined, id_token: undefined }) })
+    server.answer = withMetadata(server, rotating.answer)
+    const seen: unknown[] = []
+    const place = sharedPlace(clock)
+    const [one] = discoveringFleet(
+      place,
+      { server, clock },
+      {
+        transformClaims: ({ idTokenClaims }) => {
+          seen.push(idTokenClaims.email)
+          return {}
+        },
+      },
+    ) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    const id_token = idToken({ iss: server.origin, sub: 'alice', aud: 'machine', email: 'alice@example' })
+    await alice.adopt({ ...rotating.login('alice'), id_token, scope: 'openid orders' })
+    await clock.advance(HOUR)
+    expect(await alice.source().getToken()).toMatchObject({ accessToken: 'access-alice-1', scope: 'openid orders' })
+    expect(seen).toEqual(['alice@example', 'alice@example'])
+  })
+
+  test('U3 expired, and there never was a refresh token: a SessionError, and no request', async ({ server, clock }) => {
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    const { refresh_token: _, ...login } = createRotatingServer().login('alice')
+    await one.forSubject('web', 'alice').adopt(login)
+    expect(await textOf(one, 'alice')).toBe('access-alice-0')
+    await clock.advance(HOUR)
+    const error = await rejection(textOf(one, 'alice'))
+    expect(error).toMatchObject({ name: 'SessionError', code: 'sign_in_required', reason: 'no_refresh_token' })
+    expect(server.requests).toHaveLength(0)
+  })
+
+  test('F5.09 U4 1 refresh token, 5 resources and scopes from 2 processes at once: one refresh each, each caller its own', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const managers = fleetAt(sharedPlace(clock), { server, clock }).slice(0, 2)
+    await managers[0]?.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    const wishes = ['urn:a', 'urn:b', 'urn:c', 'urn:d', 'urn:e'].map((resource, n) => ({ resource, scope: `s${n}` }))
+    const got = await Promise.all(
+      managers.flatMap((manager) =>
+        wishes.map(async (wish) => ({
+          wish,
+          token: await manager.forSubject('web', 'alice').source(wish).getToken(),
+        })),
+      ),
+    )
+    for (const { wish, token } of got) {
+      expect(token.accessToken).toMatch(new RegExp(`-${wish.resource}$`))
+      expect(token.scope).toBe(wish.scope)
+    }
+    expect(server.requests).toHaveLength(5)
+    expect(rotating.reuses).toBe(0)
+  })
+})
+
+describe('when there is a refresh', () => {
+  test('F5.11 dead at the server while the access token lives: used until it expires, one try, also in other processes and requests', async ({
+    server,
+    clock,
+  }) => {
+    server.answer = () => errorJson(400, 'invalid_grant')
+    const managers = fleetAt(sharedPlace(clock), { server, clock })
+    await managers[0]?.forSubject('web', 'alice').adopt(createRotatingServer().login('alice'))
+    await clock.advance(HOUR - 1000)
+    for (const manager of [...managers, ...managers]) expect(await textOf(manager, 'alice')).toBe('access-alice-0')
+    expect(server.requests).toHaveLength(1)
+    await clock.advance(1000)
+    for (const manager of [...managers, ...managers]) {
+      expect(await rejection(textOf(manager, 'alice'))).toMatchObject({ reason: 'refresh_token_rejected' })
+    }
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('F5.11 dead at the server, and expired: each process says why, and the server is asked once', async ({
+    server,
+    clock,
+  }) => {
+    server.answer = () => errorJson(400, 'invalid_grant')
+    const managers = fleetAt(sharedPlace(clock), { server, clock })
+    await managers[0]?.forSubject('web', 'alice').adopt(createRotatingServer().login('alice'))
+    await clock.advance(HOUR)
+    for (const manager of [...managers, ...managers]) {
+      expect(await rejection(textOf(manager, 'alice'))).toMatchObject({ reason: 'refresh_token_rejected' })
+    }
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('F5.16 nothing is refreshed that nobody waits for: time alone sends no request', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    await clock.advance(HOUR - 400_000)
+    await alice.source().getToken()
+    for (let n = 0; n < 8; n++) await clock.advance(HOUR / 4)
+    expect(server.requests).toHaveLength(0)
+    expect(clock.pending).toBe(0)
+  })
+
+  test('F5.16 from the soft edge on one caller waits, and the others go on with the token that lives', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      await answered.opened
+      return rotating.answer(request)
+    }
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR - 1000)
+    const asked = nextPost(server)
+    const waits = textOf(one, 'alice')
+    await asked
+    expect(await textOf(one, 'alice')).toBe('access-alice-0')
+    answered.open()
+    expect(await waits).toBe('access-alice-1')
+    expect(await textOf(one, 'alice')).toBe('access-alice-1')
+  })
+
+  test('F5.17 1,000 sign-ins in one second: in no fifteenth of the time of refreshes more than 3 times the mean of refreshes', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }) as [Manager]
+    const users = Array.from({ length: 1000 }, (_, n) => `user${n}`)
+    await Promise.all(users.map((user) => one.forSubject('web', user).adopt(rotating.login(user))))
+    await clock.advance(HOUR - 375_000)
+    const peaks: number[] = []
+    const BINS = 15
+    for (let bin = 0; bin < BINS; bin++) {
+      const before = server.requests.length
+      await clock.advance(75_000 / BINS)
+      await Promise.all(users.map((user) => textOf(one, user)))
+      peaks.push(server.requests.length - before)
+    }
+    expect(Math.max(...peaks)).toBeLessThanOrEqual((3 * 1000) / BINS)
+    expect(server.requests).toHaveLength(1000)
+  })
+
+  test('U14 a refusal of an API, and a renewal on demand: a refresh each, shared by all who want it', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    const source = one.forSubject('web', 'alice').source()
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    const first = await source.getToken()
+    const refused = await Promise.all(Array.from({ length: 50 }, () => source.getToken({ rejected: first })))
+    expect(new Set(refused.map(({ accessToken }) => accessToken))).toEqual(new Set(['access-alice-1']))
+    // A straggler costs nothing.
+    expect((await source.getToken({ rejected: first })).accessToken).toBe('access-alice-1')
+    const forced = await Promise.all(Array.from({ length: 50 }, () => source.getToken({ forceRenewal: true })))
+    expect(new Set(forced.map(({ accessToken }) => accessToken))).toEqual(new Set(['access-alice-2']))
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('U14 F3 an API that refuses every token: 600 calls in 10 minutes cost no more than 16 refreshes', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    for (let n = 0; n < 600; n++) {
+      const token = await alice.source().getToken()
+      await alice.source().getToken({ rejected: token })
+      await clock.advance(1000)
+    }
+    expect(server.requests.length).toBeGreaterThan(5)
+    expect(server.requests.length).toBeLessThanOrEqual(16)
+  })
+})
