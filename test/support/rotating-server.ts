@@ -5,6 +5,8 @@ export interface Login {
   readonly access_token: string
   readonly refresh_token: string
   readonly expires_in: number
+  /** With the user's leave for what goes on without a browser. */
+  readonly scope: string
   readonly subject: string
 }
 
@@ -94,7 +96,8 @@ export function createRotatingServer({
       const family = { subject, n: 0, isRevoked: false, lastAnswer: undefined }
       families.set(subject, family)
       const access_token = `access-${subject}-0`
-      return { access_token, refresh_token: refreshToken(family), expires_in: lifetimeSeconds, subject }
+      const scope = 'openid offline_access'
+      return { access_token, refresh_token: refreshToken(family), expires_in: lifetimeSeconds, scope, subject }
     },
     get reuses() {
       return reuses
