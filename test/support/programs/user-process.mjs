@@ -4,21 +4,39 @@
 import { createInterface } from 'node:readline'
 import { clientSecretBasic } from 'evertoken'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
-import { openLock } from './open-lock.mjs'
+import { redisLock, redisStore } from 'evertoken/stores/redis'
+import { Redis } from 'ioredis'
 import { sharedOverHttp } from './shared-over-http.mjs'
 
 const [tokenEndpoint, origin, port, key] = process.argv.slice(2)
 const shared = sharedOverHttp(origin)
-const redis = port === undefined ? undefined : await openLock('redis', port, { key, leaseMs: 10_000, deadlineMs: 1000 })
+const redis = port === undefined ? undefined : await connect()
 const authentication = clientSecretBasic('a-long-enough-secret')
 const tokens = createUserTokenManager({
   clients: { web: { tokenEndpoint, clientId: 'machine', authentication } },
   subjects: storedSessions(shared.records),
   store: redis?.store ?? shared.store,
-  lock: redis?.withLock,
+  lock: redis?.lock,
 })
 const lines = createInterface({ input: process.stdin })
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`)
+
+/** What processes share through a Redis. */
+async function connect() {
+  const client = new Redis({
+    port: Number(port),
+    host: '127.0.0.1',
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+  })
+  client.on('error', () => {})
+  await new Promise((resolve) => client.once('ready', resolve))
+  return {
+    store: redisStore(client, { encryption: { keys: [{ id: 'a', key }] } }),
+    lock: redisLock(client, { leaseMs: 10_000, deadlineMs: 1000 }),
+    close: () => client.disconnect(),
+  }
+}
 
 async function call(user) {
   try {
@@ -34,7 +52,7 @@ process.once('SIGTERM', async () => {
   const { error } = await call('nobody')
   say({ closing: true, error })
   await closing
-  await redis?.close()
+  redis?.close()
   shared.close()
   say({ closed: true })
   lines.close()
