@@ -1,5 +1,5 @@
 import { shapeOf } from '../client/index.ts'
-import { idTokenClaims, lifetimeFrom, refreshExpiryFrom } from '../oauth/index.ts'
+import { idTokenClaims, lifetimeFrom, refreshExpiryFrom, type TokenLifetimeLimits } from '../oauth/index.ts'
 import { softEdge } from '../source/index.ts'
 import { assertOptions, ConfigurationError, createAccessToken, isTokenText } from '../token/index.ts'
 import { createTokenSet, type TokenSet } from './token-set.ts'
@@ -26,56 +26,70 @@ export interface LoginResponse {
   readonly claims?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** Makes the first set of a session out of a login. */
+/**
+ * Makes the first set of a session out of a login.
+ *
+ * @throws ConfigurationError with code `login_invalid`.
+ */
 export async function adopted(client: UserClient, login: LoginResponse): Promise<TokenSet> {
   const { env, name, definition } = client
-  const { clock } = env.oauth
-  const refuse = (expected: string): never => {
-    throw new ConfigurationError(`client "${name}", adopt: expected ${expected}`, { code: 'login_invalid' })
-  }
-  assertOptions(`client "${name}", adopt`, login, Object.keys(Object(login)))
-  const { access_token, token_type = 'Bearer', expires_in, refresh_token, id_token, scope, jkt, claims } = login
-  if (!isTokenText(access_token)) refuse('an access_token of printable characters')
-  if (refresh_token !== undefined && !isTokenText(refresh_token)) refuse('a refresh_token of printable characters')
-  const isBound = String(token_type).toLowerCase() === 'dpop'
-  if (!isBound && String(token_type).toLowerCase() !== 'bearer') refuse('token_type to be Bearer or DPoP')
-  if (isBound !== (jkt !== undefined))
-    refuse('jkt, the thumbprint of their key, with tokens of type DPoP, and with no others')
-  const told = idTokenClaims(id_token)
-  if (id_token !== undefined && told === undefined) refuse('id_token to be a JWT')
-  const subject = login.subject ?? told?.sub
-  if (typeof subject !== 'string' || subject === '') refuse('a subject: of the id_token, or by itself')
-  if (told !== undefined && told.sub !== subject) refuse('the subject of the id_token')
-  const receivedAt = login.receivedAt ?? clock.now()
-  const lifetimeMs = lifetimeFrom(expires_in, env.oauth.limits)
-  if (lifetimeMs === undefined) refuse('expires_in to be a number of seconds')
-  const expiresAt = receivedAt + Number(lifetimeMs)
-  const token = createAccessToken({
-    accessToken: access_token,
-    tokenType: isBound ? 'DPoP' : 'Bearer',
-    expiresAt,
-    scope: scope ?? definition.scope,
-    jkt,
-    certificateThumbprint: env.oauth.certificate?.thumbprint,
-  })
+  const { clock, limits, certificate } = env.oauth
+  const { subject, told, lifetimeMs, isBound } = checked(`client "${name}", adopt`, login, limits)
+  const { access_token: accessToken, refresh_token: refreshToken, id_token: idToken, jkt } = login
+  const { receivedAt = clock.now(), scope = definition.scope } = login
+  const expiresAt = receivedAt + lifetimeMs
+  const bound = { jkt, certificateThumbprint: certificate?.thumbprint }
+  const token = createAccessToken({ accessToken, tokenType: isBound ? 'DPoP' : 'Bearer', expiresAt, scope, ...bound })
   const windows = { renewBeforeMs: env.renewBeforeMs, waitBeforeMs: 0 }
   const renewAt = softEdge({ now: receivedAt, expiresAt }, windows, env.random)
-  const set = {
+  const made = { clientName: name, subject, idTokenClaims: told ?? {}, claims: login.claims }
+  return createTokenSet({
     // Higher than that of every session before it, and than the mark that the end of one has left.
     generation: Math.floor(clock.now()),
     client: client.mark,
-    subject: String(subject),
+    subject,
     issuer: typeof told?.iss === 'string' ? told.iss : definition.issuer,
-    refreshToken: refresh_token,
+    refreshToken,
     refreshTokenExpiresAt: refreshExpiryFrom(Object(login), receivedAt),
     jkt,
-    idToken: id_token,
-    scope: scope ?? definition.scope,
+    idToken,
+    scope,
     accessTokens: [{ shape: shapeOf(client.read()), token, renewAt }],
     startedAt: receivedAt,
+    claims: login.claims ?? (await env.transformClaims?.(made)),
+  })
+}
+
+/** What a login says, looked at. */
+interface CheckedLogin {
+  readonly subject: string
+  /** Claims of the ID token. */
+  readonly told: Readonly<Record<string, unknown>> | undefined
+  readonly lifetimeMs: number
+  readonly isBound: boolean
+}
+
+function checked(where: string, login: LoginResponse, limits: TokenLifetimeLimits): CheckedLogin {
+  const refuse = (expected: string): ConfigurationError =>
+    new ConfigurationError(`${where}: expected ${expected}`, { code: 'login_invalid' })
+  assertOptions(where, login, Object.keys(Object(login)))
+  const { access_token, token_type = 'Bearer', refresh_token, id_token, jkt } = login
+  if (!isTokenText(access_token)) throw refuse('an access_token of printable characters')
+  if (refresh_token !== undefined && !isTokenText(refresh_token)) {
+    throw refuse('a refresh_token of printable characters')
   }
-  const made =
-    claims ??
-    (await env.transformClaims?.({ clientName: name, subject: set.subject, idTokenClaims: told ?? {}, claims }))
-  return createTokenSet({ ...set, claims: made })
+  const type = String(token_type).toLowerCase()
+  if (type !== 'bearer' && type !== 'dpop') throw refuse('token_type to be Bearer or DPoP')
+  const isBound = type === 'dpop'
+  if (isBound !== (jkt !== undefined)) {
+    throw refuse('jkt, the thumbprint of their key, with tokens of type DPoP, and with no others')
+  }
+  const told = idTokenClaims(id_token)
+  if (id_token !== undefined && told === undefined) throw refuse('id_token to be a JWT')
+  const subject = login.subject ?? told?.sub
+  if (typeof subject !== 'string' || subject === '') throw refuse('a subject: of the id_token, or by itself')
+  if (told !== undefined && told.sub !== subject) throw refuse('the subject of the id_token')
+  const lifetimeMs = lifetimeFrom(login.expires_in, limits)
+  if (lifetimeMs === undefined) throw refuse('expires_in to be a number of seconds')
+  return { subject, told, lifetimeMs, isBound }
 }

@@ -1,3 +1,4 @@
+export type { ClientAssertionContext, ClientAssertionService } from '../client/index.ts'
 export type { LoginResponse } from './adopt.ts'
 export { type BackChannelLogout, type BackChannelLogoutOptions, backChannelLogout } from './back-channel-logout.ts'
 export type { ClaimsChange, ClaimsTransform } from './claims.ts'

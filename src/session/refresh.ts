@@ -77,7 +77,7 @@ async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnA
       continue
     }
     try {
-      return await spend(env, lineage, ask, mine)
+      return await spend(env, lineage, { ask, set: mine })
     } catch (error) {
       if (refreshFailure(error) !== 'rejected') throw error
       // Somebody may have been quicker, without a lock or with one that was lost.
@@ -108,13 +108,14 @@ async function reread({ oauth, memory }: SessionEnvironment, lineage: Lineage, a
   return newest(stored, ownNewest)
 }
 
+/** What is spent, and for whom. */
+interface Spending {
+  readonly ask: RefreshAsk
+  readonly set: TokenSet
+}
+
 /** Spends one refresh token, keeps what comes of it, and only then hands it out. */
-async function spend(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  ask: RefreshAsk,
-  set: TokenSet,
-): Promise<RefreshResult> {
+async function spend(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshResult> {
   const { oauth, memory } = env
   const { clientName, clock } = oauth
   const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
@@ -126,7 +127,7 @@ async function spend(
   if (clock.now() >= refreshTokenExpiresAt) {
     throw await end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
   }
-  const answer = await replayed(env, lineage, ask, set).catch(async (error) => {
+  const answer = await replayed(env, lineage, { ask, set }).catch(async (error) => {
     if (set.claimedUntil !== undefined) await unclaimed(ask.session, set)
     throw error
   })
@@ -145,12 +146,7 @@ async function spend(
 }
 
 /** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
-async function replayed(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  ask: RefreshAsk,
-  set: TokenSet,
-): Promise<RefreshAnswer> {
+async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshAnswer> {
   const { memory } = env
   const refreshToken = set.refreshToken ?? ''
   let wasInterrupted = await memory.beginRefresh(refreshToken)

@@ -34,6 +34,8 @@ const TEXTS: Readonly<Record<SessionEnd, string>> = {
 
 /** What a caller gets whose user has to sign in again. */
 export function sessionEnded(clientName: string, reason: SessionEnd, cause?: unknown): SessionError {
-  const code = reason === 'no_session' || reason === 'signed_out' ? reason : 'sign_in_required'
-  return new SessionError(`client "${clientName}": ${TEXTS[reason]}`, { code, reason, cause })
+  const message = `client "${clientName}": ${TEXTS[reason]}`
+  if (reason === 'no_session') return new SessionError(message, { code: 'no_session', reason, cause })
+  if (reason === 'signed_out') return new SessionError(message, { code: 'signed_out', reason, cause })
+  return new SessionError(message, { code: 'sign_in_required', reason, cause })
 }
