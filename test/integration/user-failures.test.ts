@@ -632,17 +632,19 @@ describe('F7.05 a lock that is not to be had', () => {
       const user = kind === 'stored' ? one.forSubject('web', 'alice') : one.forSession('web', jar.request())
       await user.adopt(rotating.login('alice'))
       await clock.advance(HOUR)
-      const never: WithLock = (_name, _task, options) =>
-        new Promise((_resolve, reject) =>
+      const asked = createGate()
+      const never: WithLock = (_name, _task, options) => {
+        asked.open()
+        return new Promise((_resolve, reject) =>
           options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)),
         )
+      }
       const [other] = fleetAt(place, { server, clock }, { lock: never }) as [Manager]
       const same = kind === 'stored' ? other.forSubject('web', 'alice') : other.forSession('web', jar.request())
       if (kind === 'carried') await same.adopt(rotating.login('alice'))
       if (kind === 'carried') await clock.advance(HOUR)
-      const waits = clock.untilPending()
       const refused = rejection(same.source().getToken())
-      await waits
+      await asked.opened
       await clock.advance(60_000)
       expect(await refused).toMatchObject({ code: 'coordination_unavailable', retryable: true })
       expect(server.requests).toHaveLength(0)

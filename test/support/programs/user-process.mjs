@@ -1,42 +1,36 @@
-// A process whose users have sessions: `node user-process.mjs <token endpoint> <origin of the record server> [redis port] [encryption key]`. Every line
-// that comes in is a command, `{"users": [...], "calls": 1}` or `{"signOut": "..."}`; what came of it goes out, a line each. With a Redis it shares lock and
+// A process whose users have sessions: `node user-process.mjs <token endpoint> <origin of the record server, or redis> [redis port] [encryption key]`. Every line
+// that comes in is a command, `{"users": [...], "calls": 1}` or `{"fault": "..."}`; what came of it goes out, a line each. With a Redis it shares lock and
 // store with others, without one only sessions and store.
 import { createInterface } from 'node:readline'
 import { clientSecretBasic } from 'evertoken'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
-import { redisLock, redisStore } from 'evertoken/stores/redis'
+import { redisLock, redisRecords, redisStore } from 'evertoken/stores/redis'
 import { Redis } from 'ioredis'
 import { sharedOverHttp } from './shared-over-http.mjs'
 
 const [tokenEndpoint, origin, port, key] = process.argv.slice(2)
-const shared = sharedOverHttp(origin)
-const redis = port === undefined ? undefined : await connect()
+const redis = port === undefined ? undefined : await connected(port)
+
+async function connected(port) {
+  const client = new Redis({ port: Number(port), host: '127.0.0.1', maxRetriesPerRequest: 1 })
+  client.on('error', () => {})
+  await new Promise((resolve) => client.once('ready', resolve))
+  return client
+}
+
+const IN_FLIGHT = 500
+const encryption = { keys: [{ id: 'a', key }] }
+const shared =
+  origin === 'redis' ? { records: redisRecords(redis, { encryption }), close() {} } : sharedOverHttp(origin)
 const authentication = clientSecretBasic('a-long-enough-secret')
 const tokens = createUserTokenManager({
   clients: { web: { tokenEndpoint, clientId: 'machine', authentication } },
   subjects: storedSessions(shared.records),
-  store: redis?.store ?? shared.store,
-  lock: redis?.lock,
+  store: redis === undefined ? shared.store : redisStore(redis, { encryption }),
+  lock: redis && redisLock(redis, { leaseMs: 10_000, deadlineMs: 1000 }),
 })
 const lines = createInterface({ input: process.stdin })
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`)
-
-/** What processes share through a Redis. */
-async function connect() {
-  const client = new Redis({
-    port: Number(port),
-    host: '127.0.0.1',
-    maxRetriesPerRequest: 1,
-    enableOfflineQueue: false,
-  })
-  client.on('error', () => {})
-  await new Promise((resolve) => client.once('ready', resolve))
-  return {
-    store: redisStore(client, { encryption: { keys: [{ id: 'a', key }] } }),
-    lock: redisLock(client, { leaseMs: 10_000, deadlineMs: 1000 }),
-    close: () => client.disconnect(),
-  }
-}
 
 async function call(user) {
   try {
@@ -46,13 +40,23 @@ async function call(user) {
   }
 }
 
+/** As a server does it: so many requests are in flight, and the next one comes when one is done. */
+async function callAll(wanted) {
+  const answered = []
+  const lane = async () => {
+    for (let user = wanted.shift(); user !== undefined; user = wanted.shift()) answered.push(await call(user))
+  }
+  await Promise.all(Array.from({ length: IN_FLIGHT }, lane))
+  return answered
+}
+
 process.once('SIGTERM', async () => {
   const closing = tokens.close()
   // New work is refused from now on.
   const { error } = await call('nobody')
   say({ closing: true, error })
   await closing
-  redis?.close()
+  redis?.disconnect()
   shared.close()
   say({ closed: true })
   lines.close()
@@ -62,8 +66,8 @@ say({ ready: true })
 for await (const line of lines) {
   const { users = [], calls = 1, fault } = JSON.parse(line)
   if (fault === undefined) {
-    const answers = users.flatMap((user) => Array.from({ length: calls }, () => call(user)))
-    Promise.all(answers).then((answered) => say({ answered }))
+    const wanted = Array.from({ length: calls }, () => users).flat()
+    callAll(wanted).then((answered) => say({ answered }))
   } else {
     setImmediate(() => {
       throw new Error(fault)
