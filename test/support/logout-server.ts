@@ -48,7 +48,8 @@ export async function createLogoutServer(
       const id = { iss: server.origin, aud: CLIENT_ID, sub: subject.split('#')[0], ...claims }
       const id_token = await signed(key, { iat: Math.floor(now() / 1000), exp: Math.floor(now() / 1000) + 600, ...id })
       const { subject: _, ...answer } = rotating.login(subject)
-      return { ...answer, subject: String(id.sub), id_token }
+      // Without the user's leave for what goes on without a browser.
+      return { ...answer, scope: 'openid', subject: String(id.sub), id_token }
     },
   }
   server.answer = withMetadata((request) => {
