@@ -35,6 +35,11 @@ export function isSameSignIn(set: TokenSet, other: TokenSet): boolean {
   return set.startedAt === other.startedAt && set.subject === other.subject && set.issuer === other.issuer
 }
 
+/** The newer one of two that may not be there. */
+export function newestOf(first: TokenSet | undefined, second: TokenSet | undefined): TokenSet | undefined {
+  return first === undefined ? second : newest(first, second)
+}
+
 /** What a refresh has brought. */
 export interface Refreshed {
   readonly response: TokenResponse

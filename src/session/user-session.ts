@@ -12,21 +12,15 @@ import { boundSession } from './bound-session.ts'
 import type { Lineage, RefreshAsk, RefreshResult } from './lineage.ts'
 import { saveOnce } from './persist.ts'
 import { followed } from './refresh.ts'
-import { revokeSet } from './revocation.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
+import { type EndingSession, revoke, signOut } from './session-ending.ts'
 import type { SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { endedSet, newest } from './set-decisions.ts'
-import { changedSet, type TokenSet } from './token-set.ts'
+import { newestOf } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
-/** So long it is known at the least that a session was signed out. */
-const MIN_ENDED_MS = 10 * 60 * 1000
 const NO_OPTIONS: GetTokenOptions = {}
-/** So often a session is ended that others go on refreshing. */
-const MAX_TRIES = 5
-/** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
-const MARGIN = 1000
 
 /** A set that was loaded, and when. */
 interface Loaded {
@@ -103,69 +97,19 @@ export class UserSession {
   }
 
   async signOut(request?: TokenRequest): Promise<void> {
+    await signOut(await this.#ending(request), request)
+    this.#loaded = undefined
+  }
+
+  async revoke(request?: TokenRequest): Promise<void> {
+    this.#keep(await revoke(await this.#ending(request), request))
+  }
+
+  async #ending(request: TokenRequest | undefined): Promise<EndingSession> {
     // A mistake in the request is told before anything has ended.
     this.#client.read(request)
     const lineage = await this.#lineage
-    const { env, name } = this.#client
-    const known = this.#latest(lineage)
-    // First of all: from now on nothing that comes for it is kept, here or elsewhere.
-    const generation = Math.max(Math.floor(this.#now), (known?.generation ?? 0) + MARGIN)
-    lineage.endWith('signed_out', generation)
-    await env.memory.markEnded(lineage.id, generation)
-    // Whoever has written before this is told of here, and whoever writes after it sees the mark.
-    const stored = await this.#session.load()
-    this.#loaded = undefined
-    const newest = newestOf(stored, known)
-    if (newest !== undefined) await this.#forbidSuccessors(newest)
-    await this.#session.clear()
-    env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
-    // A refresh that is under way revokes what it brings.
-    await lineage.settled()
-    const last = newestOf(stored, known)
-    if (last !== undefined) await revokeSet(env, last, request)
-  }
-
-  /** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
-  async #forbidSuccessors(set: TokenSet): Promise<void> {
-    if (this.#session.kind !== 'carried' || set.refreshToken === undefined) return
-    const { memory } = this.#client.env
-    const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
-    const until = Math.max(this.#now + MIN_ENDED_MS, ...set.accessTokens.map(({ token }) => token.expiresAt))
-    await memory.keepSuccessor(set.refreshToken, ended, until)
-  }
-
-  /** Has the server take back the refresh token; access tokens go on until they expire or are taken back with it. */
-  async revoke(request?: TokenRequest): Promise<void> {
-    this.#client.read(request)
-    const lineage = await this.#lineage
-    const { env, name } = this.#client
-    await lineage.exclusively(async () => {
-      const set = await this.#endedByComparison(lineage)
-      if (set.refreshToken === undefined) return
-      await revokeSet(env, changedSet(set, { accessTokens: [] }), request)
-      env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
-    })
-  }
-
-  /** Writes the end of the session after the last refresh of it; gives what was there before. */
-  async #endedByComparison(lineage: Lineage): Promise<TokenSet> {
-    const { name } = this.#client
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const set = newestOf(await this.#session.load(), this.#latest(lineage))
-      if (set === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
-      if (set.refreshToken === undefined) return set
-      const ended = endedSet(set, 'revoked', this.#now)
-      if (await this.#session.save(ended)) {
-        lineage.learned(ended)
-        this.#keep(ended)
-        return set
-      }
-      // Another process has refreshed it meanwhile.
-      this.#loaded = undefined
-    }
-    throw new StoreError(`client "${name}": expected to end the session, got a newer one every time`, {
-      code: 'session_superseded',
-    })
+    return { client: this.#client, session: this.#session, lineage, known: this.#latest(lineage) }
   }
 
   /** The newest that is known without a look. */
@@ -271,8 +215,4 @@ export class UserSession {
 /** Whether a session is over for good, its access tokens included. */
 function isOver(error: unknown): boolean {
   return error instanceof SessionError && (error.reason === 'signed_out' || error.reason === 'no_session')
-}
-
-function newestOf(first: TokenSet | undefined, second: TokenSet | undefined): TokenSet | undefined {
-  return first === undefined ? second : newest(first, second)
 }

@@ -1,7 +1,8 @@
 import type { AccessToken, TokenSource } from '../token/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { RENEWAL_WINDOWS, type RenewalWindows } from './renewal-windows.ts'
-import { createSlotEnvironment, type SlotOptions } from './slot-environment.ts'
+import type { SlotOptions } from './slot-ask.ts'
+import { createSlotEnvironment } from './slot-environment.ts'
 import { TokenSlot } from './token-slot.ts'
 
 /** How a {@link cachedSource} renews. */

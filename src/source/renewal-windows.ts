@@ -39,6 +39,15 @@ export function hardEdge(
   return expiresAt - Math.min(waitBeforeMs, (expiresAt - softAt) / 2)
 }
 
+/** The life of a token that others have, too. */
+export interface SharedLife {
+  /** From here on it is renewed; 0 when nobody trusts it any more. */
+  readonly softAt: number
+  readonly obtainedAt: number
+  /** When the others were last asked about it. */
+  readonly checkedAt: number
+}
+
 /** A check begins one to two of these shares before its time is over, at random, so that a fleet does not ask together. */
 const CHECK_SHARE = 1 / 8
 

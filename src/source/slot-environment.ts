@@ -1,5 +1,4 @@
-import type { Outcome } from '../telemetry/index.ts'
-import { ConfigurationError, type GetTokenOptions } from '../token/index.ts'
+import { ConfigurationError } from '../token/index.ts'
 import {
   type Clock,
   createDetachedRunner,
@@ -24,12 +23,6 @@ export interface SlotEnvironment {
   /** Told of a renewal that failed behind the callers. */
   readonly onRenewalFailed: (error: unknown) => void
   isClosed: boolean
-}
-
-/** What a slot is told beside what every source is told. */
-export interface SlotOptions extends GetTokenOptions {
-  /** Told where the token came from. */
-  readonly outcome?: Outcome | undefined
 }
 
 /** Makes what the slots of one owner share. */

@@ -1,8 +1,9 @@
 import { type AccessToken, copyError, isEvertokenError, isSameToken, type TokenSource } from '../token/index.ts'
 import { delay } from '../util/index.ts'
-import { ended, type Flight, type FlightKind, join, launch, type Passenger } from './flight.ts'
-import { checkEdge, hardEdge, softEdge } from './renewal-windows.ts'
-import { closedError, type SlotEnvironment, type SlotOptions } from './slot-environment.ts'
+import { ended, type Flight, join, launch } from './flight.ts'
+import { checkEdge, hardEdge, type SharedLife, softEdge } from './renewal-windows.ts'
+import type { Ask, Held, SlotOptions, Start } from './slot-ask.ts'
+import { closedError, type SlotEnvironment } from './slot-environment.ts'
 import { Trouble } from './trouble.ts'
 
 /** So often, at the most, a server is asked that gives tokens with no lifetime. */
@@ -228,13 +229,13 @@ export class TokenSlot {
     const obtainedAt = (isSame ? this.#shared?.obtainedAt : flight.landing.obtainedAt) ?? now
     this.#token = token
     this.#promise = flight.promise
-    this.#setEdges({ softAt, obtainedAt, now })
+    this.#setEdges({ softAt, obtainedAt }, now)
   }
 
-  #setEdges({ softAt, obtainedAt, now }: { softAt: number; obtainedAt: number; now: number }): void {
+  #setEdges(life: Omit<SharedLife, 'checkedAt'>, now: number): void {
     const { memoryMs, random } = this.#env
-    this.#shared = memoryMs === undefined ? undefined : { softAt, obtainedAt, checkedAt: now }
-    this.#dueAt = memoryMs === undefined ? softAt : Math.min(softAt, checkEdge(now, memoryMs, random))
+    this.#shared = memoryMs === undefined ? undefined : { ...life, checkedAt: now }
+    this.#dueAt = memoryMs === undefined ? life.softAt : Math.min(life.softAt, checkEdge(now, memoryMs, random))
   }
 
   #crash(flight: Flight, error: unknown): void {
@@ -247,7 +248,7 @@ export class TokenSlot {
       trouble.flight = undefined
       // A check that came to nothing is no renewal that failed: it is made again when the next one would be.
       if (flight.kind === 'check' && isHeld) {
-        this.#setEdges({ softAt: this.#softAt, obtainedAt: this.#shared?.obtainedAt ?? now, now })
+        this.#setEdges({ softAt: this.#softAt, obtainedAt: this.#shared?.obtainedAt ?? now }, now)
       } else if (flight.kind !== 'look') trouble.failed(flight, error, { now, jitter: random() })
     }
     // Last: whoever is told must not be able to leave the slot half-way.
@@ -258,32 +259,6 @@ export class TokenSlot {
     this.#trouble ??= new Trouble()
     return this.#trouble
   }
-}
-
-/** How one caller waits, and what proves the client if the caller brought that along. */
-interface Ask extends Passenger {
-  readonly proof: object | undefined
-}
-
-/** What a flight is started for, and what keeps it from a server. */
-interface Start {
-  readonly kind?: FlightKind
-  readonly pausedBy?: unknown
-}
-
-/** The life of a token that others have, too. */
-interface SharedLife {
-  /** From here on it is renewed; 0 when nobody trusts it any more. */
-  readonly softAt: number
-  readonly obtainedAt: number
-  /** When the others were last asked about it. */
-  readonly checkedAt: number
-}
-
-/** What one caller has in any case. */
-interface Held {
-  readonly held: Promise<AccessToken>
-  readonly now: number
 }
 
 function rethrowCopy(error: unknown): never {

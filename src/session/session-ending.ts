@@ -1,0 +1,95 @@
+import { StoreError, type TokenRequest } from '../token/index.ts'
+import type { Lineage } from './lineage.ts'
+import { revokeSet } from './revocation.ts'
+import { sessionEnded } from './session-end.ts'
+import type { SessionTokens } from './session-tokens.ts'
+import { endedSet, newestOf } from './set-decisions.ts'
+import { changedSet, type TokenSet } from './token-set.ts'
+import type { UserClient } from './user-client.ts'
+
+/** A session that is to end. */
+export interface EndingSession {
+  readonly client: UserClient
+  readonly session: SessionTokens
+  readonly lineage: Lineage
+  /** The newest that is known of it without a look. */
+  readonly known: TokenSet | undefined
+}
+
+/** So long it is known at the least that a session was signed out. */
+const MIN_ENDED_MS = 10 * 60 * 1000
+/** So often a session is ended that others go on refreshing. */
+const MAX_TRIES = 5
+/** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
+const MARGIN = 1000
+
+/** Ends a session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
+export async function signOut(ending: EndingSession, request: TokenRequest | undefined): Promise<void> {
+  const { client, session, lineage, known } = ending
+  const { env, name } = client
+  // First of all: from now on nothing that comes for it is kept, here or elsewhere.
+  const generation = Math.max(Math.floor(env.oauth.clock.now()), (known?.generation ?? 0) + MARGIN)
+  lineage.endWith('signed_out', generation)
+  await env.memory.markEnded(lineage.id, generation)
+  // Whoever has written before this is told of here, and whoever writes after it sees the mark.
+  const last = newestOf(await session.load(), known)
+  if (last !== undefined) await forbidSuccessors(ending, last)
+  await session.clear()
+  env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
+  // A refresh that is under way revokes what it brings.
+  await lineage.settled()
+  if (last !== undefined) await revokeSet(env, last, request)
+}
+
+/** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
+async function forbidSuccessors({ client, session }: EndingSession, set: TokenSet): Promise<void> {
+  if (session.kind !== 'carried' || set.refreshToken === undefined) return
+  const { memory, oauth } = client.env
+  const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
+  const lives = set.accessTokens.map(({ token }) => token.expiresAt)
+  await memory.keepSuccessor(set.refreshToken, ended, Math.max(oauth.clock.now() + MIN_ENDED_MS, ...lives))
+}
+
+/**
+ * Has the server take back the refresh token, while nobody refreshes; gives what is left of the session: access tokens go on until they expire or are
+ * taken back with it.
+ *
+ * @throws SessionError where there is none; StoreError with code `session_superseded`.
+ */
+export function revoke(ending: EndingSession, request: TokenRequest | undefined): Promise<TokenSet> {
+  const { client, lineage } = ending
+  const { env, name } = client
+  return lineage.exclusively(async () => {
+    const { before, left } = await endByComparison(ending)
+    if (before.refreshToken === undefined) return left
+    await revokeSet(env, changedSet(before, { accessTokens: [] }), request)
+    env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
+    return left
+  })
+}
+
+/** Writes the end of a session after the last refresh of it. */
+async function endByComparison({
+  client,
+  session,
+  lineage,
+  known,
+}: EndingSession): Promise<{ readonly before: TokenSet; readonly left: TokenSet }> {
+  const { name, env } = client
+  let latest = newestOf(known, lineage.held)
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const before = newestOf(await session.load(), latest)
+    if (before === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+    if (before.refreshToken === undefined) return { before, left: before }
+    const left = endedSet(before, 'revoked', env.oauth.clock.now())
+    if (await session.save(left)) {
+      lineage.learned(left)
+      return { before, left }
+    }
+    // Another process has refreshed it meanwhile.
+    latest = lineage.held
+  }
+  throw new StoreError(`client "${name}": expected to end the session, got a newer one every time`, {
+    code: 'session_superseded',
+  })
+}
