@@ -35,6 +35,8 @@ export interface UserInterleaving {
 }
 
 const PLACES = 50
+/** After so many turns of the event loop in which nobody waits nothing is under way. */
+const IDLE_TURNS = 20
 const CALLS = 20
 /** Requests that differ in one thing each. */
 const REQUESTS: readonly (TokenRequest | undefined)[] = [
@@ -229,11 +231,12 @@ export async function openUserInterleaving({
       if (random() < 0.05) await releaseSome(0.4)
     }
     let idle = 0
-    while (calls.size > 0) {
+    // Also what goes on behind the callers: time that passed meanwhile would be time that a store did not answer in.
+    while (calls.size > 0 || idle <= IDLE_TURNS) {
       await turn()
       idle = waiting.length === 0 ? idle + 1 : 0
       // Nothing is under way, not even the body of an answer: a pause between tries, then.
-      if (idle > 20) await clock.advance(50)
+      if (idle > IDLE_TURNS && calls.size > 0) await clock.advance(50)
       await releaseSome(0.6)
     }
     if (faults[0] !== undefined)
