@@ -45,6 +45,7 @@ export class Lineage {
   #newest: TokenSet | undefined
   /** What was wrong with a request, or with everything of a user. */
   readonly #failures = new Map<string, FailureMemory>()
+  #ending: Promise<unknown> | undefined
   #end: { readonly reason: SessionEnd; readonly generation: number } | undefined
 
   constructor(id: string, env: SessionEnvironment, runDetached: RunDetached) {
@@ -68,6 +69,11 @@ export class Lineage {
     while (this.#flights.size > 0) await Promise.allSettled(this.#flights.values())
   }
 
+  /** Resolves when an end that this process is writing is written, however that goes. */
+  async endWritten(): Promise<void> {
+    await Promise.allSettled([this.#ending])
+  }
+
   /** Does something while nobody refreshes. */
   exclusively<T>(task: () => Promise<T>): Promise<T> {
     return this.#queue('', task)
@@ -78,8 +84,12 @@ export class Lineage {
     return this.#newest
   }
 
-  /** Ends it: what a refresh that is under way brings is not handed out. What has a higher generation is another sign-in. */
-  endWith(reason: SessionEnd, generation: number): void {
+  /**
+   * Ends it: what a refresh that is under way brings is not handed out. What has a higher generation is another sign-in. `written` settles when the
+   * end is where other processes look.
+   */
+  endWith(reason: SessionEnd, generation: number, written?: Promise<unknown>): void {
+    if (written !== undefined) this.#ending = written
     if (this.#newest !== undefined && this.#newest.generation > generation) return
     this.#end = { reason, generation }
     this.#newest = undefined

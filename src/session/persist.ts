@@ -79,6 +79,8 @@ async function dropped(
   { next, reason }: Keeping & { readonly reason: 'signed_out' | 'revoked' | 'superseded' },
 ): Promise<Error> {
   if (reason === 'signed_out') lineage.endWith(reason, next.generation)
+  // Whoever has the next turn must see the end, and not the refresh token that was spent.
+  await lineage.endWritten()
   await revokeSet(env, next)
   return sessionEnded(env.oauth.clientName, reason === 'superseded' ? 'signed_out' : reason)
 }

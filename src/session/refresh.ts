@@ -26,7 +26,7 @@ export async function refreshInTurn(
   ask: RefreshAsk,
 ): Promise<RefreshResult> {
   const { oauth, lock, deadlineMs } = env
-  const early = await found(lineage, ask, await followed(env, lineage.newest(ask.known)))
+  const early = await found(lineage, ask, (await followed(env, lineage.newest(ask.known))).set)
   if (early !== undefined) return early
   return inTurn((hasTurn) => spendInTurn(env, lineage, { ...ask, hasTurn }), {
     lock,
@@ -45,15 +45,22 @@ async function found(lineage: Lineage, ask: RefreshAsk, set: TokenSet): Promise<
   return token === undefined ? undefined : { set, token }
 }
 
-/** The last successor of a set that is known. */
-export async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise<TokenSet> {
+/** The last successor of a set that is known, and whether there can be none after it. */
+export interface Followed {
+  readonly set: TokenSet
+  readonly isLast: boolean
+}
+
+/** Follows the successors of a set. */
+export async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise<Followed> {
   let set = from
   while (set.refreshToken !== undefined) {
     const next = await memory.successorOf(set.refreshToken)
-    if (next === undefined || next.generation <= set.generation) return set
+    if (next === 'unknown') return { set, isLast: false }
+    if (next === undefined || next.generation <= set.generation) break
     set = next
   }
-  return set
+  return { set, isLast: true }
 }
 
 /** Somebody whose turn it is; without a lock there are no turns, and the session is claimed instead. */
@@ -66,9 +73,12 @@ async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnA
   const patientUntil = clock.now() + env.deadlineMs * TURN_SHARE
   let current = await reread(env, lineage, ask)
   for (let tokens = 1; ; ) {
-    current = await followed(env, lineage.newest(current))
+    const { set, isLast } = await followed(env, lineage.newest(current))
+    current = set
     const late = await found(lineage, ask, current)
     if (late !== undefined) return late
+    // A cookie may be older than what another process has got for it: only the successor tells.
+    if (!isLast && ask.session.kind === 'carried') throw noTurn()
     const mine = isClaimed(current, clock.now()) ? undefined : await toSpend(env, ask, current)
     if (mine === undefined) {
       if (clock.now() >= patientUntil) throw noTurn()
@@ -149,7 +159,10 @@ async function spend(env: SessionEnvironment, lineage: Lineage, { ask, set }: Sp
 async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshAnswer> {
   const { memory } = env
   const refreshToken = set.refreshToken ?? ''
-  let wasInterrupted = await memory.beginRefresh(refreshToken)
+  const noted = await memory.beginRefresh(refreshToken)
+  // Where nothing can be noted there will be no successor either, and a cookie of before would be all that others have.
+  if (noted === 'unknown' && ask.session.kind === 'carried') throw noTurn()
+  let wasInterrupted = noted === true
   for (let tries = 1; ; tries++) {
     try {
       return await requestRefresh(env, set, ask.request)

@@ -25,20 +25,28 @@ const MARGIN = 1000
 
 /** Ends a session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
 export async function signOut(ending: EndingSession, request: TokenRequest | undefined): Promise<void> {
-  const { client, session, lineage, known } = ending
+  const { client, lineage, known } = ending
   const { env, name } = client
   // First of all: from now on nothing that comes for it is kept, here or elsewhere.
   const generation = Math.max(Math.floor(env.oauth.clock.now()), (known?.generation ?? 0) + MARGIN)
-  lineage.endWith('signed_out', generation)
-  await env.memory.markEnded(lineage.id, generation)
-  // Whoever has written before this is told of here, and whoever writes after it sees the mark.
-  const last = newestOf(await session.load(), known)
-  if (last !== undefined) await forbidSuccessors(ending, last)
-  await session.clear()
+  const writing = writeEnd(ending, generation)
+  lineage.endWith('signed_out', generation, writing)
+  const last = await writing
   env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
   // A refresh that is under way revokes what it brings.
   await lineage.settled()
   if (last !== undefined) await revokeSet(env, last, request)
+}
+
+/** Writes the end where other processes look; gives the last set that was there. */
+async function writeEnd(ending: EndingSession, generation: number): Promise<TokenSet | undefined> {
+  const { client, session, lineage, known } = ending
+  await client.env.memory.markEnded(lineage.id, generation)
+  // Whoever has written before this is told of here, and whoever writes after it sees the mark.
+  const last = newestOf(await session.load(), known)
+  if (last !== undefined) await forbidSuccessors(ending, last)
+  await session.clear()
+  return last
 }
 
 /** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import type { TokenStore } from '../store/index.ts'
+import { createTolerance, type TokenStore } from '../store/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
 import { type Clock, canonicalText, sha256 } from '../util/index.ts'
 import { openedText, sealedText } from './sealed-text.ts'
 import type { TokenSet } from './token-set.ts'
@@ -7,12 +8,12 @@ import { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 
 /** What the processes that refresh the same sessions know together, for as long as it matters. All of it may be missing. */
 export interface SharedMemory {
-  /** The set that a refresh with this token has brought, for whoever still has the token. */
-  successorOf(refreshToken: string): Promise<TokenSet | undefined>
+  /** The set that a refresh with this token has brought, for whoever still has the token; `unknown` where nobody can be asked. */
+  successorOf(refreshToken: string): Promise<TokenSet | 'unknown' | undefined>
   /** `until` is the end of the grace unless it is given. */
   keepSuccessor(refreshToken: string, set: TokenSet, until?: number): Promise<void>
-  /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended. */
-  beginRefresh(refreshToken: string): Promise<boolean>
+  /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended, or `unknown` where that cannot be noted. */
+  beginRefresh(refreshToken: string): Promise<boolean | 'unknown'>
   /** Says that it is known how that ended. */
   endRefresh(refreshToken: string): Promise<void>
   /** Says that a session is over up to a generation, for refreshes that are under way. */
@@ -23,8 +24,9 @@ export interface SharedMemory {
 
 /** What {@link createSharedMemory} needs. */
 export interface SharedMemoryOptions {
-  /** Tolerant of failures; where there is none, this process remembers for itself. */
+  /** Its failures are tolerated; where there is none, this process remembers for itself. */
   readonly store: TokenStore | undefined
+  readonly telemetry: Telemetry
   readonly clock: Clock
   /** How long the successor of a refresh token is known. */
   readonly graceMs: number
@@ -41,8 +43,13 @@ interface Successor {
   readonly until: number
 }
 
+/** What a store answered, or that it did not; what is lost and what is not there are not the same here. */
+type Asked = { readonly text: string | undefined } | 'unknown'
+
 /** Remembers in this process, and in the store for the others. Names are hashes; a successor can be read by whoever has the token before it, and nobody else. */
-export function createSharedMemory({ store, clock, graceMs, maxEntries }: SharedMemoryOptions): SharedMemory {
+export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
+  const { clock, graceMs, maxEntries } = options
+  const { ask, note, forget } = openNotes(options)
   const successors = new LRUCache<string, Successor>({ max: maxEntries })
   const ended = new LRUCache<string, number>({ max: maxEntries })
   const nameOf = (kind: string, text: string): Promise<string> => sha256(canonicalText([1, 'session', kind, text]))
@@ -52,33 +59,66 @@ export function createSharedMemory({ store, clock, graceMs, maxEntries }: Shared
       const name = await nameOf('successor', refreshToken)
       const known = successors.get(name)
       if (known !== undefined && clock.now() < known.until) return known.set
-      const sealed = await store?.get(name)
-      return sealed === undefined ? undefined : tokenSetFrom(await openedText(refreshToken, name, sealed))
+      const found = await ask(name)
+      if (found === 'unknown') return found
+      return found.text === undefined ? undefined : tokenSetFrom(await openedText(refreshToken, name, found.text))
     },
     async keepSuccessor(refreshToken, set, until = clock.now() + graceMs) {
       const name = await nameOf('successor', refreshToken)
       successors.set(name, { set, until })
-      if (store !== undefined) await store.set(name, await sealedText(refreshToken, name, tokenSetText(set)), until)
+      if (options.store !== undefined) await note(name, await sealedText(refreshToken, name, tokenSetText(set)), until)
     },
     async beginRefresh(refreshToken) {
-      if (store === undefined) return false
       const name = await nameOf('intent', refreshToken)
-      const before = await store.get(name)
-      if (before === undefined) await store.set(name, '1', clock.now() + INTENT_MS)
-      return before !== undefined
+      const found = await ask(name)
+      if (found === 'unknown') return found
+      if (found.text !== undefined) return true
+      return (await note(name, '1', clock.now() + INTENT_MS)) ? false : 'unknown'
     },
     async endRefresh(refreshToken) {
-      await store?.delete(await nameOf('intent', refreshToken))
+      await forget(await nameOf('intent', refreshToken))
     },
     async markEnded(lineage, generation) {
       const name = await nameOf('ended', lineage)
       ended.set(name, generation)
-      await store?.set(name, String(generation), clock.now() + ENDED_MS)
+      await note(name, String(generation), clock.now() + ENDED_MS)
     },
     async isEnded(lineage, generation) {
       const name = await nameOf('ended', lineage)
       if (generation <= (ended.get(name) ?? 0)) return true
-      return generation <= Number((await store?.get(name)) ?? 0)
+      const found = await ask(name)
+      return found !== 'unknown' && generation <= Number(found.text ?? 0)
+    },
+  }
+}
+
+interface Notes {
+  ask(name: string): Promise<Asked>
+  /** Whether it is written; where there is no store there is nothing to write. */
+  note(name: string, text: string, until: number): Promise<boolean>
+  forget(name: string): Promise<void>
+}
+
+function openNotes({ store, clock, telemetry }: SharedMemoryOptions): Notes {
+  if (store === undefined) {
+    return { ask: async () => ({ text: undefined }), note: async () => true, forget: async () => {} }
+  }
+  const tolerate = createTolerance({ clock, telemetry })
+  return {
+    async ask(name) {
+      const read = await tolerate('get', async (signal) => ({ text: await store.get(name, { signal }) }))
+      if (read === undefined) return 'unknown'
+      return { text: typeof read.text === 'string' ? read.text : undefined }
+    },
+    async note(name, text, until) {
+      const written = await tolerate('set', async () => {
+        await store.set(name, text, until)
+        return true
+      })
+      return written === true
+    },
+    async forget(name) {
+      await tolerate('delete', () => store.delete(name))
     },
   }
 }

@@ -136,7 +136,7 @@ export class UserSession {
     // A response that came late may have brought the browser an older set back.
     const lineage = await this.#lineage
     if (lineage.end !== undefined) return set
-    const newest = await followed(this.#client.env, lineage.newest(set))
+    const { set: newest } = await followed(this.#client.env, lineage.newest(set))
     if (newest.endedBecause !== 'signed_out') return newest
     await this.#session.clear()
     return undefined

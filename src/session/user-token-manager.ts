@@ -8,7 +8,7 @@ import {
 import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
 import { RENEWAL_WINDOWS } from '../source/index.ts'
-import { localLock, type TokenStore, tolerantStore, type WithLock } from '../store/index.ts'
+import { localLock, type TokenStore, type WithLock } from '../store/index.ts'
 import { harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { type Clock, createDetachedRunner, describe, secureRandom, systemClock } from '../util/index.ts'
@@ -124,8 +124,7 @@ function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): R
   const { clock = systemClock, deadlineMs = DEADLINE_MS, maxSessions = MAX_SESSIONS, graceMs = GRACE_MS } = options
   const { clientAssertion, transformClaims, lock = localLock() } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
-  const store = options.store && tolerantStore(options.store, { clock, telemetry })
-  const memory = createSharedMemory({ store, clock, graceMs, maxEntries: maxSessions })
+  const memory = createSharedMemory({ store: options.store, clock, telemetry, graceMs, maxEntries: maxSessions })
   const open = createClientOpener(options, { clock, telemetry })
   const runDetached = createDetachedRunner()
   return new Map(

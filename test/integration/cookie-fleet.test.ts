@@ -208,6 +208,50 @@ describe('A6.07 a Set-Cookie that comes late', () => {
   })
 })
 
+describe('F7.05 S6 the store that the processes share is down', () => {
+  /** One that can be switched off. */
+  const switchable = (clock: TestClock) => {
+    const shared = memoryStore({ clock })
+    const state = { isDown: false }
+    const reached = (): TokenStore => {
+      if (state.isDown) throw new Error('the store is down')
+      return shared
+    }
+    const store: TokenStore = {
+      get: async (key) => reached().get(key),
+      set: async (key, value, until) => reached().set(key, value, until),
+      delete: async (key) => reached().delete(key),
+    }
+    return { state, store }
+  }
+
+  test('S6 nobody spends a refresh token that another process may have spent; what is good is used, and it goes on afterwards', async ({
+    startFleet,
+    server,
+    clock,
+  }) => {
+    const { state, store } = switchable(clock)
+    const { apps, rotating, generationIn } = await startFleet({ store })
+    const browser = createBrowser()
+    await browser.open(apps[0], '/login?user=alice')
+    state.isDown = true
+    expect(await browser.open(apps[1], '/call')).toMatchObject({ status: 200, body: 'access-alice-0' })
+    await clock.advance(HOUR)
+    const requests = server.requests.length
+    const pages = await Promise.all(apps.map((app) => browser.open(app, '/call')))
+    for (const page of pages) expect(page).toMatchObject({ status: 500, body: 'coordination_unavailable' })
+    expect(server.requests.slice(requests).filter(({ url }) => url === '/token')).toEqual([])
+
+    state.isDown = false
+    await clock.advance(HOUR)
+    const later = await Promise.all(apps.map((app) => browser.openLate(app, '/call')))
+    for (const page of later) expect(page).toMatchObject({ status: 200, body: 'access-alice-1' })
+    expect(await generationIn(newestOf(later))).toBeGreaterThan(Number(await generationIn(browser.jar.header)))
+    expect(rotating.refreshes.get('alice')).toBe(1)
+    expect(rotating.reuses).toBe(0)
+  })
+})
+
 test('F5.12 a request that has its token already brings its browser what another one has refreshed meanwhile', async ({
   server,
   clock,

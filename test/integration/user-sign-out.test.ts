@@ -14,6 +14,7 @@ import {
   HOUR,
   type Manager,
   nextPost,
+  refreshes,
   type SharedPlace,
   type Step,
   sharedPlace,
@@ -357,6 +358,41 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(await refreshing).toMatchObject({ reason: 'signed_out' })
     clears.open()
     await ending
+    expect(rotating.isAlive('alice')).toBe(false)
+  })
+
+  test('F5.13 N3.05 a refresh that finds its session signed out keeps its turn until others can know: no token is spent twice', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, place, fleet } = await signedIn({ server, clock }, PATIENT)
+    const [one, other] = fleet as [Manager, Manager]
+    const [answered, marking, marked] = [createGate(), createGate(), createGate()]
+    server.answer = withMetadata(server, async (request) => {
+      if (request.url === '/token') await answered.opened
+      return rotating.answer(request)
+    })
+    const asked = nextPost(server)
+    const refreshing = rejection(textOf(one, 'alice'))
+    await asked
+    place.reach = (step) => {
+      if (step !== 'before end mark') return undefined
+      marking.open()
+      return marked.opened
+    }
+    const ending = one.forSubject('web', 'alice').signOut()
+    await marking.opened
+    answered.open()
+    const waiting = rejection(textOf(other, 'alice'))
+    while (rotating.refreshes.get('alice') !== 1) await settle()
+    // Long enough for another refresh, if its turn came.
+    for (let turn = 0; turn < 3000; turn++) await settle()
+    marked.open()
+    await whileTimePasses(clock, ending)
+    expect(await whileTimePasses(clock, refreshing)).toMatchObject({ reason: 'signed_out' })
+    expect(await whileTimePasses(clock, waiting)).toMatchObject({ name: 'SessionError' })
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+    expect(rotating.reuses).toBe(0)
     expect(rotating.isAlive('alice')).toBe(false)
   })
 

@@ -38,6 +38,8 @@ const PLACES = 50
 /** After so many turns of the event loop in which nobody waits nothing is under way. */
 const IDLE_TURNS = 20
 const CALLS = 20
+/** Once in so many schedules the store that processes share answers nothing. */
+const STORE_DOWN_EVERY = 10
 /** Requests that differ in one thing each. */
 const REQUESTS: readonly (TokenRequest | undefined)[] = [
   undefined,
@@ -76,6 +78,14 @@ export async function openUserInterleaving({
       return result
     }
 
+  let isStoreDown = false
+  const up =
+    <Args extends readonly unknown[], T>(act: (...args: Args) => T) =>
+    (...args: Args): T => {
+      if (isStoreDown) throw new Error('the store is down')
+      return act(...args)
+    }
+
   const server = createUserServer({ random: () => random(), held, counts, mixesUp })
   const records = memoryRecords({ clock })
   const store = memoryStore({ clock })
@@ -86,7 +96,7 @@ export async function openUserInterleaving({
   const shared = {
     clock,
     subjects: sessions,
-    store: { get: slow(store.get), set: slow(store.set), delete: slow(store.delete) },
+    store: { get: slow(up(store.get)), set: slow(up(store.set)), delete: slow(up(store.delete)) },
     lock: localLock(),
     fetch: server.fetch,
     // Time stands still while anything is under way.
@@ -202,6 +212,7 @@ export async function openUserInterleaving({
 
   async function runSchedule(n: number): Promise<void> {
     random = seededRandom(seed + Math.imul(n, 0x9e3779b1))
+    isStoreDown = n % STORE_DOWN_EVERY === STORE_DOWN_EVERY - 1
     const got: AccessToken[] = []
     const faults: Error[] = []
     const calls = new Set<Promise<void>>()
