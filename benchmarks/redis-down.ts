@@ -50,7 +50,6 @@ async function open(clients: Clients): Promise<Subject> {
     run: (_operation, work) => work({}),
     note(event) {
       if (event.name === 'store_down') down.add(event.access)
-      if (event.name === 'lock_down') down.add('lock')
     },
   }
   const shared: Pick<TokenManagerOptions<Clients>, 'store' | 'lock'> = {
@@ -61,7 +60,7 @@ async function open(clients: Clients): Promise<Subject> {
   return {
     manager,
     redis,
-    isDown: () => ['read', 'write', 'lock'].every((what) => down.has(what)),
+    isDown: () => down.has('read') && down.has('write'),
     async close() {
       await manager.close()
       client.disconnect()

@@ -16,6 +16,12 @@ export function idTokenClaims(idToken: string | undefined): Claims | undefined {
   }
 }
 
+/** When the server wants the session to be over, in milliseconds since the epoch (IPSIE OpenID Connect SL1 profile, `session_expiry`); nothing where it does not say. */
+export function sessionExpiryIn(claims: Claims | undefined): number | undefined {
+  const seconds = claims?.session_expiry
+  return typeof seconds === 'number' && seconds > 0 && seconds < 1e11 ? seconds * 1000 : undefined
+}
+
 /** What an ID token of a refresh is compared with. */
 export interface IdTokenExpectation {
   /** The one before it. */

@@ -1,5 +1,11 @@
 import { shapeOf } from '../client/index.ts'
-import { idTokenClaims, lifetimeFrom, refreshExpiryFrom, type TokenLifetimeLimits } from '../oauth/index.ts'
+import {
+  idTokenClaims,
+  lifetimeFrom,
+  refreshExpiryFrom,
+  sessionExpiryIn,
+  type TokenLifetimeLimits,
+} from '../oauth/index.ts'
 import { softEdge } from '../source/index.ts'
 import { assertOptions, ConfigurationError, createAccessToken, isTokenText } from '../token/index.ts'
 import { createTokenSet, type TokenSet } from './token-set.ts'
@@ -34,9 +40,10 @@ export interface LoginResponse {
 export async function adopted(client: UserClient, login: LoginResponse): Promise<TokenSet> {
   const { env, name, definition } = client
   const { clock, limits, certificate } = env.oauth
-  const { subject, told, lifetimeMs, isBound } = checked(`client "${name}", adopt`, login, limits)
+  const now = clock.now()
+  const { subject, told, lifetimeMs, isBound } = checked(`client "${name}", adopt`, login, { limits, now })
   const { access_token: accessToken, refresh_token: refreshToken, id_token: idToken, jkt } = login
-  const { receivedAt = clock.now(), scope = definition.scope } = login
+  const { receivedAt = now, scope = definition.scope } = login
   const expiresAt = receivedAt + lifetimeMs
   const bound = { jkt, certificateThumbprint: certificate?.thumbprint }
   const token = createAccessToken({ accessToken, tokenType: isBound ? 'DPoP' : 'Bearer', expiresAt, scope, ...bound })
@@ -45,12 +52,13 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
   const made = { clientName: name, subject, idTokenClaims: told ?? {}, claims: login.claims }
   return createTokenSet({
     // Higher than that of every session before it, and than the mark that the end of one has left.
-    generation: Math.floor(clock.now()),
+    generation: Math.floor(now),
     client: client.mark,
     subject,
     issuer: typeof told?.iss === 'string' ? told.iss : definition.issuer,
     refreshToken,
     refreshTokenExpiresAt: refreshExpiryFrom(Object(login), receivedAt),
+    sessionExpiresAt: sessionExpiryIn(told),
     jkt,
     idToken,
     scope,
@@ -69,7 +77,13 @@ interface CheckedLogin {
   readonly isBound: boolean
 }
 
-function checked(where: string, login: LoginResponse, limits: TokenLifetimeLimits): CheckedLogin {
+/** What a login is looked at with. */
+interface LoginCheck {
+  readonly limits: TokenLifetimeLimits
+  readonly now: number
+}
+
+function checked(where: string, login: LoginResponse, { limits, now }: LoginCheck): CheckedLogin {
   const refuse = (expected: string): ConfigurationError =>
     new ConfigurationError(`${where}: expected ${expected}`, { code: 'login_invalid' })
   assertOptions(where, login, Object.keys(Object(login)))
@@ -89,6 +103,7 @@ function checked(where: string, login: LoginResponse, limits: TokenLifetimeLimit
   const subject = login.subject ?? told?.sub
   if (typeof subject !== 'string' || subject === '') throw refuse('a subject: of the id_token, or by itself')
   if (told !== undefined && told.sub !== subject) throw refuse('the subject of the id_token')
+  if ((sessionExpiryIn(told) ?? now + 1) <= now) throw refuse('session_expiry of the id_token to be in the future')
   const lifetimeMs = lifetimeFrom(login.expires_in, limits)
   if (lifetimeMs === undefined) throw refuse('expires_in to be a number of seconds')
   return { subject, told, lifetimeMs, isBound }

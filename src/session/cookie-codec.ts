@@ -51,7 +51,7 @@ const MAX_AGE_SECONDS = 400 * 24 * 60 * 60
 
 /** Until when a session lasts, by what was authenticated and never by what the browser did. */
 export function endOf({ set, writtenAt }: CookieContent, { idleMs, absoluteMs }: CookieSettings): number {
-  return Math.min(writtenAt + idleMs, set.startedAt + absoluteMs)
+  return Math.min(writtenAt + idleMs, set.startedAt + absoluteMs, set.sessionExpiresAt ?? Number.POSITIVE_INFINITY)
 }
 
 /** Reads the cookies of a request; whatever is wrong with them, nothing is thrown. */

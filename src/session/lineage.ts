@@ -1,37 +1,13 @@
-import { admitRejection, type FailureMemory, nextAttemptAt, type RejectionMemory } from '../source/index.ts'
 import { localLock } from '../store/index.ts'
 import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
-import { canonicalText, type RunDetached, waitFor } from '../util/index.ts'
+import { type RunDetached, waitFor } from '../util/index.ts'
 import { refreshInTurn } from './refresh.ts'
-import { isOfRequest } from './refresh-failure.ts'
+import { nameOf, type RefreshAsk, type RefreshResult, type Wish } from './refresh-ask.ts'
+import { RefreshTrouble } from './refresh-trouble.ts'
 import type { SessionEnd } from './session-end.ts'
-import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
-import type { SessionTokens } from './session-tokens.ts'
-import { newest, tokenFor } from './set-decisions.ts'
+import type { SessionEnvironment } from './session-environment.ts'
+import { hasExpired, newest, tokenFor } from './set-decisions.ts'
 import type { TokenSet, UserAccessToken } from './token-set.ts'
-
-/** What one caller wants to have refreshed. */
-export interface RefreshAsk {
-  readonly session: SessionTokens
-  /** The set that the caller has. */
-  readonly known: TokenSet
-  readonly request: SessionRequest
-  readonly rejected: AccessToken | undefined
-  /** Whether a set that is no newer than the caller's will not do. */
-  readonly isForced: boolean
-  readonly signal: AbortSignal | undefined
-}
-
-type Wish = Pick<RefreshAsk, 'known' | 'request' | 'rejected' | 'isForced'>
-
-/** A set, and the token in it that was asked for; it may be good for one use only. */
-export interface RefreshResult {
-  readonly set: TokenSet
-  readonly token: AccessToken
-}
-
-/** What was wrong with a request is forgotten after that. */
-const FORGOTTEN_MS = 60_000
 
 /** Everything in this process that comes from one sign-in: one refresh at a time, whoever asks. */
 export class Lineage {
@@ -40,11 +16,8 @@ export class Lineage {
   readonly #runDetached: RunDetached
   readonly #queue = localLock()
   readonly #flights = new Map<string, Promise<RefreshResult>>()
-  /** Of tokens that APIs refused. */
-  readonly #rejections = new Map<string, RejectionMemory>()
+  readonly #trouble: RefreshTrouble
   #newest: TokenSet | undefined
-  /** What was wrong with a request, or with everything of a user. */
-  readonly #failures = new Map<string, FailureMemory>()
   #ending: Promise<unknown> | undefined
   #end: { readonly reason: SessionEnd; readonly generation: number } | undefined
 
@@ -52,6 +25,7 @@ export class Lineage {
     this.id = id
     this.#env = env
     this.#runDetached = runDetached
+    this.#trouble = new RefreshTrouble(env.random)
   }
 
   /** Why it has ended, as far as this process knows. */
@@ -99,8 +73,7 @@ export class Lineage {
   begin(set: TokenSet): boolean {
     if (this.#end !== undefined && set.generation <= this.#end.generation) return false
     this.#end = undefined
-    this.#failures.clear()
-    this.#rejections.clear()
+    this.#trouble.clear()
     this.#newest = set
     return true
   }
@@ -139,17 +112,14 @@ export class Lineage {
   /** The very token that was refused, where it is too early for another one: an API may refuse them all. */
   tooEarlyFor(set: TokenSet, ask: RefreshAsk): AccessToken | undefined {
     const { rejected, isForced } = ask
-    const name = nameOf(ask)
     const token = rejected && this.fresh(set, { ...ask, rejected: undefined })
     // Whoever comes second joins, and nothing is counted twice.
-    if (token === undefined || isForced || this.#flights.has(name)) return undefined
-    const admitted = admitRejection(this.#rejections.get(name), this.#now)
-    if (admitted === undefined) return token
-    this.#rejections.set(name, admitted)
-    return undefined
+    if (token === undefined || isForced || this.#flights.has(nameOf(ask))) return undefined
+    return this.#trouble.admits(ask, this.#now) ? undefined : token
   }
 
   #find(set: TokenSet, { request: { shape }, rejected }: Wish): UserAccessToken | undefined {
+    if (hasExpired(set, this.#now)) return undefined
     return tokenFor(set, { shape, rejected, holds: (jkt) => this.#env.dpop?.prover.holds(jkt) ?? false })
   }
 
@@ -183,43 +153,16 @@ export class Lineage {
   }
 
   async #run(ask: RefreshAsk): Promise<RefreshResult> {
-    const recent = this.#recentFailure(ask)
-    if (recent !== undefined) throw copyError(recent.error)
+    const holdsToken = this.living(ask.known, ask) !== undefined
+    const recent = this.#trouble.recent(ask, { now: this.#now, holdsToken })
+    if (recent !== undefined) throw copyError(recent)
     try {
       const result = await refreshInTurn(this.#env, this, ask)
-      for (const about of aboutOf(ask)) this.#failures.delete(about)
+      this.#trouble.succeeded(ask)
       return result
     } catch (error) {
-      this.#failed(isOfRequest(error) ? nameOf(ask) : userOf(ask), error)
+      this.#trouble.failed(ask, error, this.#now)
       throw error
     }
   }
-
-  /** A failure that is so recent that another try makes no sense yet. */
-  #recentFailure(ask: RefreshAsk): FailureMemory | undefined {
-    const holdsToken = this.living(ask.known, ask) !== undefined
-    const failures = aboutOf(ask).flatMap((about) => this.#failures.get(about) ?? [])
-    return failures.find((failure) => this.#now < nextAttemptAt(failure, holdsToken))
-  }
-
-  #failed(about: string, error: unknown): void {
-    const count = (this.#failures.get(about)?.count ?? 0) + 1
-    // Nobody may ever ask for them again.
-    for (const [each, { at }] of this.#failures) if (this.#now > at + FORGOTTEN_MS) this.#failures.delete(each)
-    this.#failures.set(about, { error, count, at: this.#now, jitter: this.#env.random() })
-  }
-}
-
-/** In one browser another user may sign in, or the same one again, while requests of before are under way. */
-function userOf({ known: { subject, issuer, startedAt } }: RefreshAsk): string {
-  return canonicalText([subject, issuer ?? null, startedAt])
-}
-
-/** What callers share. */
-function nameOf(ask: RefreshAsk): string {
-  return canonicalText([userOf(ask), ask.request.shape])
-}
-
-function aboutOf(ask: RefreshAsk): readonly string[] {
-  return [userOf(ask), nameOf(ask)]
 }

@@ -4,6 +4,8 @@ import { SessionError } from '../token/index.ts'
 export type SessionEnd =
   /** There is no such session, or none any more. */
   | 'no_session'
+  /** The server said how long the session may last (`session_expiry`), and that is over. */
+  | 'session_expired'
   /** The access token has expired, and there never was a refresh token. */
   | 'no_refresh_token'
   /** The refresh token is older than the server said it would become. */
@@ -22,6 +24,7 @@ export type SessionEnd =
 
 const TEXTS: Readonly<Record<SessionEnd, string>> = {
   no_session: 'expected a session, got none',
+  session_expired: 'expected a session, got one that the server wanted to be over by now',
   no_refresh_token: 'expected an access token that lives or a refresh token, got neither',
   refresh_token_expired: 'expected a refresh token that lives, got one that has expired',
   refresh_token_rejected: 'expected the refresh token to be taken, got invalid_grant',

@@ -45,7 +45,8 @@ export function createSessionRecords(
   return {
     load,
     async save(key, set) {
-      const expiresAt = Math.min(set.startedAt + absoluteMs, clock.now() + idleMs)
+      const { startedAt, sessionExpiresAt = Number.POSITIVE_INFINITY } = set
+      const expiresAt = Math.min(startedAt + absoluteMs, clock.now() + idleMs, sessionExpiresAt)
       const text = JSON.stringify({ expiresAt, set: tokenSetText(set) })
       return records.put(key, text, { version: set.generation, expiresAt })
     },

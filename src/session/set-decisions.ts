@@ -1,4 +1,4 @@
-import type { TokenResponse } from '../oauth/index.ts'
+import { idTokenClaims, sessionExpiryIn, type TokenResponse } from '../oauth/index.ts'
 import { type AccessToken, isSameToken } from '../token/index.ts'
 import { changedSet, type TokenSet, type UserAccessToken } from './token-set.ts'
 
@@ -18,6 +18,20 @@ export function tokenFor(set: TokenSet, { shape, rejected, holds }: Wanted): Use
   const { token } = found
   if (token.jkt !== undefined && !holds(token.jkt)) return undefined
   return rejected !== undefined && isSameToken(token, rejected) ? undefined : found
+}
+
+/** Whether the session is over because the server has said how long it may last. */
+export function hasExpired({ sessionExpiresAt }: TokenSet, now: number): boolean {
+  return sessionExpiresAt !== undefined && now >= sessionExpiresAt
+}
+
+/** When the user has to sign in again at the latest, as far as the server has said. */
+export function signInBy({ refreshTokenExpiresAt, sessionExpiresAt }: TokenSet): number | undefined {
+  const earliest = Math.min(
+    refreshTokenExpiresAt ?? Number.POSITIVE_INFINITY,
+    sessionExpiresAt ?? Number.POSITIVE_INFINITY,
+  )
+  return Number.isFinite(earliest) ? earliest : undefined
 }
 
 /** Whether two sets are of one user. */
@@ -69,6 +83,7 @@ export function refreshedSet(set: TokenSet, { response, shape, renewAt, now, isG
     generation: set.generation + 1,
     refreshToken,
     refreshTokenExpiresAt: refreshTokenExpiresAt ?? set.refreshTokenExpiresAt,
+    sessionExpiresAt: sessionExpiryIn(idTokenClaims(response.idToken)) ?? set.sessionExpiresAt,
     jkt: token.jkt,
     claimedUntil: undefined,
     idToken,

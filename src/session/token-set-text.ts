@@ -12,6 +12,7 @@ export function tokenSetText(set: TokenSet): string {
     issuer,
     refreshToken,
     refreshTokenExpiresAt,
+    sessionExpiresAt,
     jkt,
     idToken,
     scope,
@@ -38,6 +39,7 @@ export function tokenSetText(set: TokenSet): string {
     ...lineage,
     refreshToken,
     refreshTokenExpiresAt,
+    sessionExpiresAt,
     jkt,
     idToken,
     scope,
@@ -56,14 +58,14 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
     return undefined
   }
   const members = Object(value) as Record<string, unknown>
-  const { version, generation, client, subject, startedAt, accessTokens, claims, refreshTokenExpiresAt, claimedUntil } =
-    members
+  const { version, generation, client, subject, startedAt, accessTokens, claims } = members
+  const { refreshTokenExpiresAt, sessionExpiresAt, claimedUntil } = members
   if (version !== VERSION || !Number.isSafeInteger(generation) || typeof subject !== 'string') return undefined
   if (typeof client !== 'string') return undefined
   if (
     typeof startedAt !== 'number' ||
     !Array.isArray(accessTokens) ||
-    ![refreshTokenExpiresAt, claimedUntil].every(isNumberOrAbsent)
+    ![refreshTokenExpiresAt, sessionExpiresAt, claimedUntil].every(isNumberOrAbsent)
   ) {
     return undefined
   }

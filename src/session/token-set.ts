@@ -22,6 +22,8 @@ export interface TokenSet {
   readonly refreshToken?: string | undefined
   /** Milliseconds since the epoch; left out where the server does not say. */
   readonly refreshTokenExpiresAt?: number | undefined
+  /** When the server wants the session to be over, in milliseconds since the epoch: `session_expiry` of the ID token (IPSIE OpenID Connect SL1 profile). */
+  readonly sessionExpiresAt?: number | undefined
   /** Thumbprint of the key that the refresh token is bound to (RFC 9449 section 5). */
   readonly jkt?: string | undefined
   readonly idToken?: string | undefined
@@ -42,7 +44,16 @@ export interface TokenSet {
 /** Where Node, Bun and Deno look for a text to print. */
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
-const OPTIONAL = ['issuer', 'refreshTokenExpiresAt', 'jkt', 'scope', 'claims', 'claimedUntil', 'endedBecause'] as const
+const OPTIONAL = [
+  'issuer',
+  'refreshTokenExpiresAt',
+  'sessionExpiresAt',
+  'jkt',
+  'scope',
+  'claims',
+  'claimedUntil',
+  'endedBecause',
+] as const
 
 /** Holds refresh token and ID token in private fields, out of reach of enumeration, cloning and printing. */
 class RedactedTokenSet implements TokenSet {
@@ -51,6 +62,7 @@ class RedactedTokenSet implements TokenSet {
   readonly subject: string
   declare readonly issuer?: string | undefined
   declare readonly refreshTokenExpiresAt?: number | undefined
+  declare readonly sessionExpiresAt?: number | undefined
   declare readonly jkt?: string | undefined
   declare readonly scope?: string | undefined
   declare readonly claims?: Readonly<Record<string, unknown>> | undefined

@@ -4,6 +4,7 @@ import type { TokenRequest, TokenSource } from '../token/index.ts'
 import { adopted, type LoginResponse } from './adopt.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionTokens } from './session-tokens.ts'
+import { signInBy } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 import { UserSession } from './user-session.ts'
@@ -43,6 +44,8 @@ export interface UserState {
   readonly claims: Readonly<Record<string, unknown>> | undefined
   /** When the user signed in, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** When the user has to sign in again at the latest, in milliseconds since the epoch, as far as the server has said; a refresh may move it. */
+  readonly signInBy: number | undefined
   /** Whether it carries on when the access tokens have expired; why not, if it does not. */
   readonly endedBecause: SessionEnd | undefined
 }
@@ -74,6 +77,8 @@ export function userTokens(client: UserClient, session: SessionTokens): UserToke
   }
 }
 
-function stateOf({ subject, issuer, claims, startedAt, endedBecause }: TokenSet): UserState {
-  return { subject, issuer, claims, startedAt, endedBecause: endedBecause as SessionEnd | undefined }
+function stateOf(set: TokenSet): UserState {
+  const { subject, issuer, claims, startedAt } = set
+  const endedBecause = set.endedBecause as SessionEnd | undefined
+  return { subject, issuer, claims, startedAt, signInBy: signInBy(set), endedBecause }
 }

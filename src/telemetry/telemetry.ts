@@ -94,6 +94,8 @@ export type TelemetryEvent =
   | { readonly name: 'lock_up' }
   /** A user's tokens were refreshed, and are kept. */
   | { readonly name: 'session_updated'; readonly client: string }
+  /** A user has to sign in again by then, in milliseconds since the epoch: nothing can be refreshed after it. Told with tokens that live until then. */
+  | { readonly name: 'session_expiring'; readonly client: string; readonly expiresAt: number }
   /** A user has to sign in again, or has signed out. */
   | { readonly name: 'session_ended'; readonly client: string; readonly reason: string }
   /** A logout token was refused, for the claim or the like that `reason` names; or the logout failed, with the code of an error. */

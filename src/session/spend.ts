@@ -1,0 +1,125 @@
+import { TokenResponseError } from '../token/index.ts'
+import { unclaimed } from './claim.ts'
+import { withClaims } from './claims.ts'
+import { noTurn } from './in-turn.ts'
+import { reread } from './latest-set.ts'
+import type { Lineage } from './lineage.ts'
+import { persist } from './persist.ts'
+import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
+import { refreshFailure } from './refresh-failure.ts'
+import { type RefreshAnswer, requestRefresh } from './refresh-request.ts'
+import { type SessionEnd, sessionEnded } from './session-end.ts'
+import type { SessionEnvironment } from './session-environment.ts'
+import { endedSet, missingScope, refreshedSet, signInBy } from './set-decisions.ts'
+import type { TokenSet } from './token-set.ts'
+
+/** What is spent, and for whom. */
+export interface Spending {
+  readonly ask: RefreshAsk
+  readonly set: TokenSet
+}
+
+/** Spends one refresh token, keeps what comes of it, and only then hands it out. */
+export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshResult> {
+  const { oauth, memory } = env
+  const { clientName, clock } = oauth
+  const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
+  if (lineage.end !== undefined || (await memory.isEnded(lineage.id, set.generation)))
+    throw sessionEnded(clientName, 'signed_out')
+  if (refreshToken === undefined) {
+    throw sessionEnded(clientName, (set.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
+  }
+  if (clock.now() >= refreshTokenExpiresAt) {
+    throw await end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
+  }
+  const answer = await replayed(env, lineage, { ask, set }).catch(async (error) => {
+    if (set.claimedUntil !== undefined) await unclaimed(ask.session, set)
+    throw error
+  })
+  const { token } = answer.response
+  const { shape, scope } = ask.request
+  const missing = oauth.acceptsNarrowedScope ? undefined : missingScope(scope, token.scope)
+  const isGranted = missing === undefined
+  const next = await withClaims(env, refreshedSet(set, { ...answer, shape, isGranted, now: clock.now() }))
+  lineage.learned(next)
+  const kept = await persist(env, lineage, { ask, before: set, next })
+  await memory.endRefresh(refreshToken)
+  tellOfEnd(env, kept)
+  // The session goes on; this request does not get what it needs.
+  if (!isGranted) throw notGranted(clientName, scope, missing)
+  // Another process has written a newer set: its token is as good.
+  return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
+}
+
+/** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
+async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshAnswer> {
+  const { memory } = env
+  const refreshToken = set.refreshToken ?? ''
+  const noted = await memory.beginRefresh(refreshToken)
+  // Where nothing can be noted there will be no successor either, and a cookie of before would be all that others have.
+  if (noted === 'unknown' && ask.session.kind === 'carried') throw noTurn()
+  let wasInterrupted = noted === true
+  for (let tries = 1; ; tries++) {
+    try {
+      return await requestRefresh(env, set, ask.request)
+    } catch (error) {
+      const failure = refreshFailure(error)
+      if (error instanceof TokenResponseError) {
+        env.telemetry.note({ name: 'refresh_discarded', client: env.oauth.clientName, error: error.code })
+      }
+      if (failure === 'ambiguous') {
+        wasInterrupted = true
+        if (tries === 1) continue
+        throw error
+      }
+      // It was spent by us, or by a process that was killed before it could keep the answer.
+      if (failure === 'rejected' && wasInterrupted) {
+        const stored = await reread(env, lineage, ask)
+        if (stored.refreshToken !== refreshToken) throw error
+        throw await end(env, lineage, { ask, set, reason: 'refresh_token_lost', cause: error })
+      }
+      await memory.endRefresh(refreshToken)
+      if (failure === 'doubtful') throw sessionEnded(env.oauth.clientName, 'refresh_doubtful', error)
+      throw error
+    }
+  }
+}
+
+/** How a session ends by itself. */
+interface Ending {
+  readonly ask: RefreshAsk
+  readonly set: TokenSet
+  readonly reason: SessionEnd
+  readonly cause?: unknown
+}
+
+/** The refresh token is dead: access tokens that live are kept, and nothing is tried again. */
+export async function end(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  { ask, set, reason, cause }: Ending,
+): Promise<Error> {
+  const { oauth, telemetry, memory } = env
+  const { clientName, clock } = oauth
+  const ended = endedSet(set, reason, clock.now())
+  lineage.learned(ended)
+  // Written by comparison like every set: somebody may have been luckier with the token meanwhile.
+  await persist(env, lineage, { ask, before: set, next: ended })
+  if (set.refreshToken !== undefined) await memory.endRefresh(set.refreshToken)
+  telemetry.note({ name: 'session_ended', client: clientName, reason })
+  return sessionEnded(clientName, reason, cause)
+}
+
+/** With tokens that live until then. */
+function tellOfEnd({ telemetry, oauth }: SessionEnvironment, set: TokenSet): void {
+  const expiresAt = signInBy(set)
+  if (expiresAt === undefined || set.accessTokens.some(({ token }) => token.expiresAt < expiresAt)) return
+  telemetry.note({ name: 'session_expiring', client: oauth.clientName, expiresAt })
+}
+
+function notGranted(clientName: string, scope: string | undefined, missing: string): Error {
+  return new TokenResponseError(
+    `client "${clientName}": expected scope "${scope}" to be granted, got a token without "${missing}"`,
+    { code: 'insufficient_granted_scope', missingScope: missing },
+  )
+}
