@@ -12,6 +12,9 @@ import { millionKeys } from './million-keys.ts'
 import { proof } from './proof.ts'
 import { redisDown } from './redis-down.ts'
 import { shortTokens } from './short-tokens.ts'
+import { userDurable } from './user-durable.ts'
+import { userSessions } from './user-sessions.ts'
+import { userWarm } from './user-warm.ts'
 import { warmGet } from './warm-get.ts'
 import { wrappedFetch } from './wrapped-fetch.ts'
 
@@ -28,6 +31,9 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
   ['fleet-cold', fleetCold],
   ['fleet-hit', fleetHit],
   ['redis-down', redisDown],
+  ['user-warm', userWarm],
+  ['user-durable', userDurable],
+  ['user-sessions', userSessions],
   ['memory', memory],
   ['million-keys', millionKeys],
   ['import', importTime],
@@ -35,4 +41,4 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
 ])
 
 /** Those that take minutes: measured when they are asked for by name. */
-export const longBenchmarks: ReadonlySet<string> = new Set(['million-keys'])
+export const longBenchmarks: ReadonlySet<string> = new Set(['million-keys', 'user-sessions'])

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createTokenManager } from 'evertoken'
 import type { Figure } from './figures.ts'
 import { clientAt } from './loopback.ts'
-import { collect } from './rounds.ts'
+import { settledBytes } from './rounds.ts'
 
 const ENTRIES = 100_000
 const AT_ONCE = 100
@@ -73,14 +73,4 @@ async function bytesOf(make: () => Promise<unknown>): Promise<number> {
   // Used after the measurement, so that it lives until then.
   kept.value = undefined
   return bytes
-}
-
-async function settledBytes(): Promise<number> {
-  // Finalisers and timers of what was thrown away get their turn first.
-  for (let turn = 0; turn < 5; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    collect()
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
 }

@@ -1,7 +1,7 @@
 import { createTokenManager, localLock, type TokenStore } from 'evertoken'
 import type { Figure } from './figures.ts'
 import { clientAt } from './loopback.ts'
-import { collect } from './rounds.ts'
+import { settledBytes } from './rounds.ts'
 
 const KEYS = 1_000_000
 /** What is in memory is measured after so many. */
@@ -48,14 +48,4 @@ export async function millionKeys(): Promise<readonly Figure[]> {
       isWithin: growth <= LIMIT,
     },
   ]
-}
-
-async function settledBytes(): Promise<number> {
-  // Finalisers and timers of what was thrown away get their turn first.
-  for (let turn = 0; turn < 5; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    collect()
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
 }

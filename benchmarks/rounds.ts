@@ -35,3 +35,14 @@ export function collect(): void {
   globalThis.gc()
   globalThis.gc()
 }
+
+/** What is kept alive, on the heap and beside it. */
+export async function settledBytes(): Promise<number> {
+  // Finalisers and timers of what was thrown away get their turn first.
+  for (let turn = 0; turn < 5; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    collect()
+  }
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}

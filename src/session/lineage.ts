@@ -2,12 +2,17 @@ import { localLock } from '../store/index.ts'
 import { type AccessToken, copyError, isSameToken } from '../token/index.ts'
 import { type RunDetached, waitFor } from '../util/index.ts'
 import { refreshInTurn } from './refresh.ts'
-import { nameOf, type RefreshAsk, type RefreshResult, type Wish } from './refresh-ask.ts'
+import { type Given, nameOf, type RefreshAsk, type RefreshResult, type Wish } from './refresh-ask.ts'
 import { RefreshTrouble } from './refresh-trouble.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import { hasExpired, newest, tokenFor } from './set-decisions.ts'
 import type { TokenSet, UserAccessToken } from './token-set.ts'
+
+interface Search {
+  readonly request: { readonly shape: string }
+  readonly rejected: AccessToken | undefined
+}
 
 /** Everything in this process that comes from one sign-in: one refresh at a time, whoever asks. */
 export class Lineage {
@@ -100,7 +105,17 @@ export class Lineage {
   fresh(set: TokenSet, ask: Wish): AccessToken | undefined {
     if (ask.isForced && set.generation <= ask.known.generation) return undefined
     const found = this.#find(set, ask)
-    return found !== undefined && this.#now < Math.min(found.renewAt, found.token.expiresAt) ? found.token : undefined
+    return found !== undefined && this.#now < freshUntil(found) ? found.token : undefined
+  }
+
+  /** The same for whoever asks often. */
+  give(set: TokenSet, shape: string): Given | undefined {
+    const found = this.#find(set, { request: { shape }, rejected: undefined })
+    if (found === undefined || this.#now >= freshUntil(found)) return undefined
+    const { token } = found
+    // Each look at a token that is bound to a key may find that the key is gone.
+    const until = token.jkt === undefined ? Math.min(freshUntil(found), set.sessionExpiresAt ?? found.renewAt) : 0
+    return { set, answer: Promise.resolve(token), until }
   }
 
   /** The token of a set that has not expired, if there is one. */
@@ -118,7 +133,7 @@ export class Lineage {
     return this.#trouble.admits(ask, this.#now) ? undefined : token
   }
 
-  #find(set: TokenSet, { request: { shape }, rejected }: Wish): UserAccessToken | undefined {
+  #find(set: TokenSet, { request: { shape }, rejected }: Search): UserAccessToken | undefined {
     if (hasExpired(set, this.#now)) return undefined
     return tokenFor(set, { shape, rejected, holds: (jkt) => this.#env.dpop?.prover.holds(jkt) ?? false })
   }
@@ -165,4 +180,9 @@ export class Lineage {
       throw error
     }
   }
+}
+
+/** From then on a token is renewed, or dead. */
+function freshUntil({ renewAt, token }: UserAccessToken): number {
+  return Math.min(renewAt, token.expiresAt)
 }

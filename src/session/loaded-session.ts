@@ -62,10 +62,10 @@ export class LoadedSession {
   }
 
   /** What was loaded, or something newer, while that was not long ago. */
-  atHand(): TokenSet | undefined {
+  atHand(now: number = this.#now): TokenSet | undefined {
     const lineage = this.#ready
     const loaded = this.#loaded
-    const isRecent = loaded !== undefined && this.#now < loaded.at + this.#client.memoryMs
+    const isRecent = loaded !== undefined && now < loaded.at + this.#client.memoryMs
     if (!isRecent || lineage === undefined || lineage.end !== undefined) return undefined
     const set = lineage.newest(loaded.set)
     // What a browser does not have yet has to get to it first.

@@ -25,6 +25,13 @@ export interface RefreshResult {
   readonly token: AccessToken
 }
 
+/** A token that was given, and until when it is given again without another look at what it is out of. */
+export interface Given {
+  readonly set: TokenSet
+  readonly answer: Promise<AccessToken>
+  readonly until: number
+}
+
 /** In one browser another user may sign in, or the same one again, while requests of before are under way. */
 export function userOf({ known: { subject, issuer, startedAt } }: RefreshAsk): string {
   return canonicalText([subject, issuer ?? null, startedAt])

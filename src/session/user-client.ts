@@ -27,6 +27,7 @@ export class UserClient {
   /** A lineage in which something is under way must not be made a second time. */
   readonly #busy = new Map<string, Lineage>()
   readonly #afterwards = new Set<Promise<void>>()
+  #usual: SessionRequest | undefined
   #isClosed = false
 
   constructor({ definition, env, runDetached, maxSessions, memoryMs }: UserClientOptions) {
@@ -58,11 +59,18 @@ export class UserClient {
 
   /** What a request of a user asks for. */
   requestOf(request?: TokenRequest): SessionRequest {
+    if (request !== undefined) return this.#requestOf(request)
+    // A web server asks for it in each of its requests.
+    this.#usual ??= this.#requestOf({})
+    return this.#usual
+  }
+
+  #requestOf(request: TokenRequest): SessionRequest {
     const effective = this.read(request)
     const { resource, parameters, original } = effective
     const authentication = this.env.authenticationFor(original)
     // The scope of the sign-in is the refresh token's own (RFC 6749 section 6): only what was asked for beside it is named.
-    return { shape: shapeOf(effective), scope: request?.scope, resource, parameters, authentication }
+    return { shape: shapeOf(effective), scope: request.scope, resource, parameters, authentication }
   }
 
   /** What this process knows of a session. */

@@ -10,7 +10,7 @@ import {
 import { waitFor } from '../util/index.ts'
 import type { Lineage } from './lineage.ts'
 import { LoadedSession } from './loaded-session.ts'
-import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
+import type { Given, RefreshAsk, RefreshResult } from './refresh-ask.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import { type EndingSession, revoke, signOut } from './session-ending.ts'
 import type { SessionRequest } from './session-environment.ts'
@@ -33,7 +33,17 @@ export class UserSession {
 
   source(request?: TokenRequest): TokenSource {
     const wanted = this.#client.requestOf(request)
-    return { getToken: (options) => this.#getToken(wanted, options) }
+    let given: Given | undefined
+    return {
+      getToken: (options = NO_OPTIONS) => {
+        const { signal, rejected, forceRenewal: isForced = false } = options
+        if (signal?.aborted) return Promise.reject(signal.reason)
+        given = rejected === undefined && !isForced ? this.#give(wanted, given) : undefined
+        // Most calls of a session that is loaded end here.
+        if (given !== undefined) return given.answer
+        return this.#obtain({ session: this.#loaded.session, request: wanted, rejected, isForced, signal })
+      },
+    }
   }
 
   /** The set as this process knows it, or nothing where there is no session. */
@@ -84,14 +94,13 @@ export class UserSession {
     return this.#client.env.oauth.clock.now()
   }
 
-  #getToken(request: SessionRequest, options: GetTokenOptions = NO_OPTIONS): Promise<AccessToken> {
-    const { signal, rejected, forceRenewal: isForced = false } = options
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    const known = this.#loaded.atHand()
-    const fresh = known && this.#loaded.ready?.fresh(known, { request, rejected, isForced, known })
-    // Most calls of a session that is loaded end here.
-    if (fresh !== undefined && this.#client.isOpen) return Promise.resolve(fresh)
-    return this.#obtain({ session: this.#loaded.session, request, rejected, isForced, signal })
+  /** What is at hand and needs nothing; the same as last time, as long as that is so. */
+  #give({ shape }: SessionRequest, last: Given | undefined): Given | undefined {
+    if (!this.#client.isOpen) return undefined
+    const now = this.#now
+    const set = this.#loaded.atHand(now)
+    if (set === undefined) return undefined
+    return last !== undefined && last.set === set && now < last.until ? last : this.#loaded.ready?.give(set, shape)
   }
 
   async #obtain(wanted: Omit<RefreshAsk, 'known'>): Promise<AccessToken> {
