@@ -9,7 +9,15 @@ export interface CarriedSession extends SessionTokens {
   readonly kind: 'carried'
   /** The `Set-Cookie` lines that the response has to bring; none where the browser has everything already. */
   readonly setCookies: readonly string[]
+  /**
+   * Names and values of all header fields that the response has to have, to be appended: those lines, and what keeps a response that depends on a
+   * session out of caches that others share (RFC 9111 sections 5.2.2.5 and 5.2.2.7).
+   */
+  readonly responseHeaders: [name: string, value: string][]
 }
+
+/** For HTTP/1.0 caches, too (RFC 9111 section 5.4). */
+const UNSHARED = { 'cache-control': 'private, no-store', pragma: 'no-cache', vary: 'cookie' }
 
 /** What a request brought, to be kept and brought up to date. */
 export class CookieSession implements CarriedSession {
@@ -36,6 +44,11 @@ export class CookieSession implements CarriedSession {
 
   get setCookies(): readonly string[] {
     return this.#lines
+  }
+
+  get responseHeaders(): [name: string, value: string][] {
+    const lines = this.#lines.map((line): [string, string] => ['set-cookie', line])
+    return [...Object.entries(UNSHARED), ...lines]
   }
 
   async load(): Promise<TokenSet | undefined> {

@@ -100,6 +100,8 @@ describe('F5.12 S6 a fleet, cookies and a server that rotates refresh tokens', (
           new Set([`200 access-${name}-${round}`]),
         )
         expect(rotating.refreshes.get(name)).toBe(round)
+        // A1.10 No cache that others share keeps any of them.
+        expect(new Set(got.map(({ headers }) => headers.get('cache-control')))).toEqual(new Set(['private, no-store']))
         // Every response to a request that came with the cookie of before brings the one of now.
         const late = got.filter(({ sent }) => sent === before)
         const generations = await Promise.all(late.map((page) => fleet.generationIn(newestOf([page]))))

@@ -68,6 +68,29 @@ describe('A6.01 ids', () => {
   })
 })
 
+describe('A1.10 caches that others share', () => {
+  it('A1.10 keep no response that read a session, whether it is there, was written or has ended', async () => {
+    const world = cookieWorld()
+    const unshared = [
+      ['cache-control', 'private, no-store'],
+      ['pragma', 'no-cache'],
+      ['vary', 'cookie'],
+    ]
+    const anonymous = await world.sessions.fromRequest(null)
+    expect(anonymous.responseHeaders).toEqual(unshared)
+    const jar = await browserWith(world)
+    const { session } = await found(world, jar.header)
+    expect(session.responseHeaders).toEqual(unshared)
+    for (const act of [() => session.save(tokenSet({ generation: STARTED_AT + 1 })), () => session.clear()]) {
+      await act()
+      const headers = new Headers(session.responseHeaders)
+      expect(headers.get('cache-control')).toBe('private, no-store')
+      expect(headers.getSetCookie()).toEqual(session.setCookies)
+      expect(headers.getSetCookie().length).toBeGreaterThan(0)
+    }
+  })
+})
+
 describe('A6.02 attributes', () => {
   it('A6.02 are those that keep a cookie with its origin, away from scripts and from foreign posts', async () => {
     const { sessions } = cookieWorld()

@@ -251,12 +251,16 @@ describe('U10 an answer about somebody else', () => {
     { name: 'another iss', claims: { iss: 'https://evil.example' } },
     { name: 'another aud', claims: { aud: 'other' } },
     { name: 'another aud beside ours', claims: { aud: ['machine', 'other'] } },
+    { name: 'no aud', claims: { aud: undefined } },
     { name: 'another azp', claims: { azp: 'other' } },
+    { name: 'no exp', claims: { exp: undefined } },
+    { name: 'an exp in the past', claims: { exp: 1 } },
+    { name: 'no iat', claims: { iat: undefined } },
     { name: 'another auth_time', claims: { auth_time: 200 } },
     { name: 'another nonce', claims: { nonce: 'n-2' } },
   ]
   for (const { name, claims } of FAULTS) {
-    test(`N18.09 A1.08 U10 ${name} in the ID token of a refresh: nothing of the answer is kept or handed out, and an event tells`, async ({
+    test(`N18.01 N18.03 N18.04 N18.09 A1.08 U10 ${name} in the ID token of a refresh: nothing of the answer is kept or handed out, and an event tells`, async ({
       server,
       clock,
       recorder,

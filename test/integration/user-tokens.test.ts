@@ -111,7 +111,7 @@ describe('U7 what ends a session', () => {
     expect(await textOf(tokens, 'alice')).toBe('access-alice-1')
   })
 
-  test('U7 F5.11 invalid_grant does, when the access token has expired', async ({ server, clock, recorder }) => {
+  test('U7 F5.11 N23.02 invalid_grant does, when the access token has expired', async ({ server, clock, recorder }) => {
     const rotating = createRotatingServer()
     const [tokens] = fleet(1, { server, clock }, { telemetry: recorder }) as [Manager]
     await tokens.forSubject('web', 'alice').adopt(rotating.login('alice'))

@@ -57,7 +57,7 @@ export async function startCookieApp({ login, ...options }: CookieAppOptions): P
       try {
         return await body
       } finally {
-        for (const line of carried.setCookies) response.appendHeader('set-cookie', line)
+        for (const [name, value] of carried.responseHeaders) response.appendHeader(name, value)
       }
     }
   })
@@ -79,6 +79,7 @@ export interface Page {
   /** What the request brought. */
   readonly sent: string
   readonly setCookies: readonly string[]
+  readonly headers: Headers
 }
 
 /** A browser: all its tabs share one jar. */
@@ -97,8 +98,8 @@ export function createBrowser(from?: CookieJar): Browser {
   const openLate = async (app: CookieApp, path: string): Promise<Page> => {
     const sent = jar.header
     const response = await fetch(`${app.url}${path}`, { headers: sent === '' ? {} : { cookie: sent } })
-    const setCookies = response.headers.getSetCookie()
-    return { status: response.status, body: await response.text(), sent, setCookies }
+    const { status, headers } = response
+    return { status, body: await response.text(), sent, setCookies: headers.getSetCookie(), headers }
   }
   return {
     jar,
