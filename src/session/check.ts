@@ -1,6 +1,7 @@
 import { checkLifetime } from '../client/index.ts'
-import { assertCount, assertMethods, assertOptions, optionInvalid } from '../token/index.ts'
+import { assertCount, assertMethods, assertOptions, ConfigurationError, optionInvalid } from '../token/index.ts'
 import { describe } from '../util/index.ts'
+import type { SessionTokens } from './session-tokens.ts'
 
 const SUBJECT = 'createUserTokenManager'
 const OPTIONS = [
@@ -15,12 +16,19 @@ const OPTIONS = [
   'fetch',
   'lifetime',
   'deadlineMs',
+  'replay',
   'graceMs',
   'maxSessions',
   'clock',
 ]
 const FUNCTIONS = ['lock', 'transformClaims', 'clientAssertion', 'fetch'] as const
-const METHODS = { subjects: ['ofSubject'], store: ['get', 'set', 'delete'], nonceStore: ['get', 'set'] } as const
+const METHODS = {
+  subjects: ['ofSubject'],
+  store: ['get', 'set', 'delete'],
+  nonceStore: ['get', 'set'],
+  telemetry: ['run', 'note'],
+  clock: ['now', 'wallTime', 'setTimer'],
+} as const
 
 /**
  * Checks the options of a manager, its clients apart.
@@ -29,7 +37,7 @@ const METHODS = { subjects: ['ofSubject'], store: ['get', 'set', 'delete'], nonc
  */
 export function checkUserManagerOptions(options: unknown): void {
   assertOptions(SUBJECT, options, OPTIONS)
-  const { clients, lifetime } = options
+  const { clients, lifetime, replay = true } = options
   if (typeof clients !== 'object' || clients === null || Array.isArray(clients)) {
     throw optionInvalid(SUBJECT, `clients to be an object, got ${describe(clients)}`)
   }
@@ -43,5 +51,21 @@ export function checkUserManagerOptions(options: unknown): void {
     if (options[option] !== undefined) assertMethods(SUBJECT, { option, value: options[option] }, methods)
   }
   checkLifetime(SUBJECT, lifetime)
+  if (typeof replay !== 'boolean') throw optionInvalid(SUBJECT, `replay to be a boolean, got ${describe(replay)}`)
   for (const option of ['deadlineMs', 'graceMs', 'maxSessions']) assertCount(SUBJECT, option, options[option])
+}
+
+const SESSION_METHODS = ['load', 'save', 'clear'] as const
+
+/**
+ * Checks that something is a session.
+ *
+ * @throws ConfigurationError with code `session_invalid`.
+ */
+export function assertSession(clientName: string, session: unknown): asserts session is SessionTokens {
+  const members = Object(session) as Record<string, unknown>
+  const missing = SESSION_METHODS.find((method) => typeof members[method] !== 'function')
+  if (missing === undefined) return
+  const message = `client "${clientName}": expected a session with ${SESSION_METHODS.join(', ')}, got ${describe(session)} without ${missing}`
+  throw new ConfigurationError(message, { code: 'session_invalid' })
 }

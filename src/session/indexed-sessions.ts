@@ -56,7 +56,7 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
     },
     async clear(key) {
       const set = await kept.end(key, () => true)
-      if (set === undefined) return kept.mark(key)
+      if (set === undefined) return
       const names = await indexNamesOf(set)
       const entry = entryOf(key, set, names)
       await Promise.all(allOf(names).map((name) => index.remove(name, [entry])))

@@ -19,6 +19,8 @@ export interface SessionEnvironment {
   readonly telemetry: Telemetry
   readonly random: Random
   readonly transformClaims: ClaimsTransform | undefined
+  /** Whether a refresh whose answer got lost is sent once more at once. */
+  readonly replays: boolean
   /** How long one request to the server may take. */
   readonly deadlineMs: number
   /** So long before expiry a token is renewed. */

@@ -9,13 +9,12 @@ export interface SessionRecords {
   load(key: string): Promise<TokenSet | undefined>
   save(key: string, set: TokenSet): Promise<boolean>
   /**
-   * Ends the session that is there, if it is the one that is meant: nothing that comes of it is kept after this. Gives what it had.
+   * Ends the session that is there, if it is the one that is meant: nothing that comes of it is kept after this. Gives what it had. Where there is none yet, the one
+   * that is about to be saved is not.
    *
    * @throws StoreError with code `session_contended`.
    */
   end(key: string, isMeant: (set: TokenSet) => boolean): Promise<TokenSet | undefined>
-  /** Marks the place of a session that is not there, for one that is about to be saved. */
-  mark(key: string): Promise<void>
 }
 
 /** How long a session lasts. */
@@ -55,7 +54,11 @@ export function createSessionRecords(
         // Before the look: what signs in after it has a higher generation, and stays.
         const now = Math.floor(clock.now())
         const set = await load(key)
-        if (set === undefined || !isMeant(set)) return undefined
+        if (set === undefined) {
+          await records.put(key, ENDED, { version: now, expiresAt: now + DAY_MS })
+          return undefined
+        }
+        if (!isMeant(set)) return undefined
         // Higher than what any refresh of this session may still write; a clock that is behind must not keep a session from its end.
         const version = Math.max(now, set.generation + MARGIN)
         if (await records.put(key, ENDED, { version, expiresAt: now + DAY_MS })) return set
@@ -63,10 +66,6 @@ export function createSessionRecords(
       throw new StoreError(`expected the session to end within ${MAX_TRIES} tries, got newer ones`, {
         code: 'session_contended',
       })
-    },
-    async mark(key) {
-      const version = Math.floor(clock.now())
-      await records.put(key, ENDED, { version, expiresAt: version + DAY_MS })
     },
   }
 }

@@ -69,7 +69,7 @@ async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }:
       }
       if (failure === 'ambiguous') {
         wasInterrupted = true
-        if (tries === 1) continue
+        if (tries === 1 && env.replays) continue
         throw error
       }
       // It was spent by us, or by a process that was killed before it could keep the answer.

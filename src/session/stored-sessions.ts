@@ -1,5 +1,5 @@
 import { assertRecordStore, type RecordStore } from '../store/index.ts'
-import { assertCount, assertOptions, ConfigurationError } from '../token/index.ts'
+import { assertCount, assertMethods, assertOptions, ConfigurationError } from '../token/index.ts'
 import { type Clock, canonicalText, describe, randomId, sha256, systemClock } from '../util/index.ts'
 import { createIndexedSessions } from './indexed-sessions.ts'
 import { type EndableSessions, isOffline } from './logout.ts'
@@ -45,6 +45,7 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
   assertOptions('storedSessions', given, ['idleMs', 'absoluteMs', 'clock'])
   assertCount('storedSessions', 'idleMs', options.idleMs)
   assertCount('storedSessions', 'absoluteMs', options.absoluteMs)
+  if (options.clock !== undefined) assertMethods('storedSessions', { option: 'clock', value: options.clock }, ['now'])
   const { idleMs = DAY_MS, absoluteMs = 30 * DAY_MS, clock = systemClock } = options
   const kept = createSessionRecords(records, { idleMs, absoluteMs, clock })
   const indexed = createIndexedSessions({ records, kept, absoluteMs, clock })

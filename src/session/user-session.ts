@@ -8,6 +8,7 @@ import {
   type TokenSource,
 } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
+import { pause } from './claim.ts'
 import type { Lineage } from './lineage.ts'
 import { LoadedSession } from './loaded-session.ts'
 import type { Given, RefreshAsk, RefreshResult } from './refresh-ask.ts'
@@ -16,9 +17,11 @@ import { type EndingSession, revoke, signOut } from './session-ending.ts'
 import type { SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { hasExpired } from './set-decisions.ts'
-import type { TokenSet } from './token-set.ts'
+import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
+/** Longer than the mark of a sign-out is ahead of its time. */
+const PATIENCE_MS = 1500
 const NO_OPTIONS: GetTokenOptions = {}
 
 /** One session as one request or one job sees it. */
@@ -52,25 +55,43 @@ export class UserSession {
     return set === undefined || hasExpired(set, this.#now) ? undefined : set
   }
 
-  /** Begins anew with the set of a login. */
-  async begin(set: TokenSet): Promise<void> {
+  /**
+   * Begins anew with the set of a login.
+   *
+   * @throws StoreError with code `session_superseded`.
+   */
+  async begin(login: TokenSet): Promise<void> {
+    const { name, env } = this.#client
     const { session } = this.#loaded
     const before = await this.#loaded.lineage
-    const isSaved = await session.save(set)
-    // The session may have got another id by that: who has the one before must not come to these tokens.
-    const lineage = await this.#client.lineageOf(session)
-    const { name, env } = this.#client
-    if (!isSaved || !lineage.begin(set)) {
-      throw new StoreError(`client "${name}": expected the session to take a new sign-in, got a newer one`, {
-        code: 'session_superseded',
-      })
+    const patientUntil = this.#now + PATIENCE_MS
+    let set = login
+    while (!(await this.#takes(set))) {
+      if (this.#now >= patientUntil || (await session.load()) !== undefined) {
+        throw new StoreError(`client "${name}": expected the session to take a new sign-in, got a newer one`, {
+          code: 'session_superseded',
+        })
+      }
+      // A sign-out of a moment ago has left a mark that is higher than all that was under way then.
+      await pause(env)
+      set = changedSet(login, { generation: Math.floor(this.#now) })
     }
-    this.#loaded.beginWith(set, lineage)
+    const lineage = await this.#loaded.lineage
     if (session.kind !== 'carried') return
     // Nothing that is under way for the one before may reach the browser any more.
     if (lineage !== before) before.endWith('signed_out', set.generation - 1)
     // A cookie is not compared: requests of the user before have to hear of it otherwise.
     await env.memory.markEnded(before.id, set.generation - 1)
+  }
+
+  async #takes(set: TokenSet): Promise<boolean> {
+    const { session } = this.#loaded
+    if (!(await session.save(set))) return false
+    // The session may have got another id by that: who has the one before must not come to these tokens.
+    const lineage = await this.#client.lineageOf(session)
+    if (!lineage.begin(set)) return false
+    this.#loaded.beginWith(set, lineage)
+    return true
   }
 
   async signOut(request?: TokenRequest): Promise<void> {

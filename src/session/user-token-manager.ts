@@ -12,7 +12,7 @@ import { localLock, type TokenStore, type WithLock } from '../store/index.ts'
 import { harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { type Clock, createDetachedRunner, describe, secureRandom, systemClock } from '../util/index.ts'
-import { checkUserManagerOptions } from './check.ts'
+import { assertSession, checkUserManagerOptions } from './check.ts'
 import type { ClaimsTransform } from './claims.ts'
 import { createLogoutMemory } from './logout-memory.ts'
 import { keepManaged } from './managed-clients.ts'
@@ -28,7 +28,7 @@ export interface UserTokenManagerOptions<Clients extends ClientDefinitions> {
   readonly clients: Clients
   /** Where sets rest that belong to a user and to no browser, for {@link UserTokenManager.forSubject}. */
   readonly subjects?: SubjectSessions | undefined
-  /** What processes tell each other of refreshes goes through it, for a short while. Its failures count as "not there". */
+  /** What processes tell each other of refreshes goes through it, for a short while. While it is down sessions that a browser carries are not refreshed; others are. */
   readonly store?: TokenStore | undefined
   /** Held by one process while it spends a refresh token. Default: one of this process. */
   readonly lock?: WithLock | undefined
@@ -46,6 +46,8 @@ export interface UserTokenManagerOptions<Clients extends ClientDefinitions> {
   readonly lifetime?: LifetimeOptions | undefined
   /** How long one request to a server may take, in milliseconds. Default 10,000. */
   readonly deadlineMs?: number | undefined
+  /** Whether a refresh whose answer got lost is sent once more at once: servers with a grace period answer the same again. Default true. */
+  readonly replay?: boolean | undefined
   /** For so long whoever still has the refresh token before finds what came after it, in milliseconds. Default 60,000. */
   readonly graceMs?: number | undefined
   /** So many sessions are remembered in this process between calls. Default 10,000. */
@@ -56,7 +58,11 @@ export interface UserTokenManagerOptions<Clients extends ClientDefinitions> {
 
 /** The tokens of an application's users, by the names of its clients. */
 export interface UserTokenManager<Clients extends ClientDefinitions> {
-  /** The tokens of the user whose session it is. */
+  /**
+   * The tokens of the user whose session it is.
+   *
+   * @throws ConfigurationError with code `session_invalid` for what is no session; later where it has no id.
+   */
   forSession(name: keyof Clients & string, session: SessionTokens): UserTokens
   /**
    * The tokens of a user without a request: in jobs, workers and sockets.
@@ -92,7 +98,11 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
     })
   }
   const manager: UserTokenManager<Clients> = {
-    forSession: (name, session) => userTokens(clientNamed(name), session),
+    forSession(name, session) {
+      const client = clientNamed(name)
+      assertSession(client.name, session)
+      return userTokens(client, session)
+    },
     forSubject(name, subject) {
       const client = clientNamed(name)
       if (options.subjects === undefined) {
@@ -140,6 +150,7 @@ function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): R
         telemetry,
         random: secureRandom,
         transformClaims,
+        replays: options.replay ?? true,
         deadlineMs,
         renewBeforeMs: lifetime.renewBeforeMs ?? RENEWAL_WINDOWS.renewBeforeMs,
       }

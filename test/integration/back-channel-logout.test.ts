@@ -14,6 +14,7 @@ import {
   signed,
 } from '../support/logout-server.ts'
 import { settle, type TestClock } from '../support/test-clock.ts'
+import { whileTimePasses } from '../support/user-fleet.ts'
 
 const key = await testKey('RS256')
 const ecKey = await testKey('ES256')
@@ -182,7 +183,8 @@ describe('N19.05 a logout at the server', () => {
     await clock.advance(1000)
     expect((await world.receive(logoutRequest(await signed(key, world.claims({ sid: 's1' }))))).status).toBe(200)
     const session = world.sessions.create()
-    expect(await rejection(world.tokens.forSession('web', session).adopt(login))).toMatchObject({ name: 'StoreError' })
+    const adopting = rejection(world.tokens.forSession('web', session).adopt(login))
+    expect(await whileTimePasses(clock, adopting)).toMatchObject({ name: 'StoreError', code: 'session_superseded' })
     expect(await world.isAlive(session.id)).toBe(false)
   })
 

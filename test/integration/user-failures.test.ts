@@ -179,6 +179,22 @@ describe('F5.06 U8 an answer that got lost', () => {
     })
   }
 
+  test('F5.06 with replay off: one request, an error that says it may have got there, and the next call asks', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer({ hasGrace: true })
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }, { replay: false }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    server.answer = lost(rotating.answer)
+    expect(await rejection(textOf(one, 'alice'))).toMatchObject({ name: 'TransportError', ambiguous: true })
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+    server.answer = rotating.answer
+    await clock.advance(10_000)
+    expect(await textOf(one, 'alice')).toBe('access-alice-1')
+  })
+
   test('F5.06 no answer in time: asked once more at once, and the late answer changes nothing', async ({
     server,
     clock,

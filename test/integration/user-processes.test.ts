@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import type { RecordStore } from 'evertoken'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
 import { redisRecords } from 'evertoken/stores/redis'
@@ -10,36 +8,14 @@ import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect } from 'vitest'
 import { clientOf, test } from '../support/fixtures.ts'
 import type { Answer, HostileServer } from '../support/hostile-server.ts'
-import { type RecordServer, startRecordServer } from '../support/record-server.ts'
+import { type RecordServer, recordsOf, startRecordServer } from '../support/record-server.ts'
 import { hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
 import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
 import { createGate } from '../support/user-fleet.ts'
+import { type Answered, type Running, startUserProcess } from '../support/user-processes.ts'
 
-const program = fileURLToPath(new URL('../support/programs/user-process.mjs', import.meta.url))
-
-interface Answered {
-  readonly user: string
-  readonly token?: string
-  readonly error?: string
-  readonly reason?: string
-  readonly message?: string
-}
-
-interface Said {
-  readonly answered?: readonly Answered[]
-  readonly closing?: boolean
-  readonly closed?: boolean
-  readonly error?: string
-}
-
-interface Running {
-  readonly child: ChildProcess
-  tell(command: { readonly users?: readonly string[]; readonly calls?: number; readonly fault?: string }): void
-  next(): Promise<Said>
-}
-
-const children: ChildProcess[] = []
 let shared: RecordServer
+const children: ChildProcess[] = []
 beforeEach(async () => {
   shared = await startRecordServer()
 })
@@ -49,18 +25,9 @@ afterEach(async () => {
 })
 
 async function start({ tokenEndpoint }: HostileServer, args: readonly string[] = [shared.origin]): Promise<Running> {
-  const child = spawn(process.execPath, [program, tokenEndpoint, ...args], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-  })
-  children.push(child)
-  const lines: string[] = []
-  const reader = createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
-  const next = async (): Promise<Said> => {
-    if (lines.length === 0) await Promise.race([once(reader, 'line'), once(reader, 'close')])
-    return JSON.parse(lines.shift() ?? '{"error":"nothing more"}')
-  }
-  await next()
-  return { child, next, tell: (command) => void child.stdin.write(`${JSON.stringify(command)}\n`) }
+  const running = await startUserProcess(tokenEndpoint, args)
+  children.push(running.child)
+  return running
 }
 
 /** Users have signed in where the sessions are, an hour ago. */
@@ -73,17 +40,6 @@ async function signIn(rotating: RotatingServer, users: readonly string[], { serv
 interface Place {
   readonly server: HostileServer
   readonly records: RecordStore
-}
-
-const overHttp: RecordStore = {
-  get: (key) => ask('load', { key }) as Promise<string | undefined>,
-  put: (key, value, write) => ask('save', { key, value, write }) as Promise<boolean>,
-  delete: (key) => ask('forget', { key }) as Promise<void>,
-}
-
-async function ask(name: string, members: object): Promise<unknown> {
-  const response = await fetch(`${shared.origin}/${name}`, { method: 'POST', body: JSON.stringify(members) })
-  return Object(await response.json()).result
 }
 
 /** One process asks for alice's token: what it says. */
@@ -157,7 +113,7 @@ describe('F5.04 F5.15 U8 a process that ends in the middle of a refresh', () => 
         `F5.04 F5.15 U8 ${name} $point, a server ${hasGrace ? 'with a grace' : 'that is strict'}: alive, or one sign-in`,
         async ({ point, isLost }, { server }) => {
           const rotating = createRotatingServer({ hasGrace })
-          await signIn(rotating, ['alice'], { server, records: overHttp })
+          await signIn(rotating, ['alice'], { server, records: recordsOf(shared) })
           await endAt(server, rotating, { point, end })
           const next = await start(server)
           const first = await askOnce(server, next)
@@ -172,7 +128,7 @@ describe('F5.04 F5.15 U8 a process that ends in the middle of a refresh', () => 
               expect(again).toMatchObject({ error: 'sign_in_required', reason: 'refresh_token_lost' })
             }
             expect(server.requests).toHaveLength(sent)
-            await signIn(rotating, ['alice'], { server, records: overHttp })
+            await signIn(rotating, ['alice'], { server, records: recordsOf(shared) })
           }
           // No older token has come back: the session goes on, in the process that knows it and in one that has just begun.
           expect(await askOnce(server, next)).toMatchObject({ token: 'access-alice-1' })
@@ -190,7 +146,7 @@ describe('F5.14 F8.02 SIGTERM', () => {
   }) => {
     const users = Array.from({ length: 50 }, (_, n) => `user${n}`)
     const rotating = createRotatingServer()
-    await signIn(rotating, users, { server, records: overHttp })
+    await signIn(rotating, users, { server, records: recordsOf(shared) })
     const running = await start(server)
     const answered = createGate()
     const all = createGate()
@@ -235,7 +191,7 @@ describe.skipIf(!hasRedis && process.env.CI === undefined)('F5.02 U5 a fleet', (
   })
 
   const PLACES = [
-    { name: 'sessions over HTTP', origin: () => shared.origin, open: () => overHttp },
+    { name: 'sessions over HTTP', origin: () => shared.origin, open: () => recordsOf(shared) },
     {
       name: 'sessions on Redis',
       origin: () => 'redis',
@@ -268,7 +224,7 @@ describe.skipIf(!hasRedis && process.env.CI === undefined)('F5.02 U5 a fleet', (
     timeout: 60_000,
   }, async ({ server }) => {
     const rotating = createRotatingServer({ hasGrace: true })
-    await signIn(rotating, ['alice'], { server, records: overHttp })
+    await signIn(rotating, ['alice'], { server, records: recordsOf(shared) })
     const args = [shared.origin, String(redis.port), key]
     const [first, ...others] = await Promise.all([1, 2, 3].map(() => start(server, args)))
     const committed = createGate()

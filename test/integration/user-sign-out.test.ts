@@ -460,6 +460,41 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(rotating.isAlive('alice')).toBe(false)
   })
 
+  test('U9 sign in, out and in again within a moment: the second sign-in waits until it counts', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = withMetadata(server, rotating.answer)
+    const [one, other] = discoveringFleet(sharedPlace(clock), { server, clock }, PATIENT) as [Manager, Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    await alice.signOut()
+    await whileTimePasses(clock, other.forSubject('web', 'alice').adopt(rotating.login('alice')))
+    for (const manager of [one, other]) expect(await textOf(manager, 'alice')).toBe('access-alice-0')
+  })
+
+  test('U9 a sign-in that finds a newer one there is refused at once', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }) as [Manager, Manager]
+    const late = createGate()
+    const saving = createGate()
+    place.reach = (step) => {
+      if (step !== 'before save') return undefined
+      place.reach = () => {}
+      saving.open()
+      return late.opened
+    }
+    const first = rejection(one.forSubject('web', 'alice').adopt(rotating.login('alice')))
+    await saving.opened
+    await clock.advance(1)
+    await other.forSubject('web', 'alice').adopt({ ...rotating.login('alice'), access_token: 'access-newer' })
+    late.open()
+    expect(await first).toMatchObject({ name: 'StoreError', code: 'session_superseded' })
+    expect(await textOf(other, 'alice')).toBe('access-newer')
+  })
+
   test('U9 sign-out of a session that is not there, and twice: no request, no error', async ({ server, clock }) => {
     const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
     await one.forSubject('web', 'nobody').signOut()

@@ -1,4 +1,4 @@
-import { memoryRecords, memoryStore } from 'evertoken'
+import { memoryRecords, memoryStore, type RecordStore } from 'evertoken'
 import { type Answer, type HostileServer, reset, startHostileServer } from './hostile-server.ts'
 
 /** What is done to the places that processes share, as their server sees it: before it is done, and after. */
@@ -40,6 +40,19 @@ export async function startRecordServer(): Promise<RecordServer> {
     [Symbol.asyncDispose]: () => server.close(),
   }
   return shared
+}
+
+/** Its sessions, for the process of the test. */
+export function recordsOf({ origin }: RecordServer): RecordStore {
+  const ask = async (name: string, members: object): Promise<unknown> => {
+    const response = await fetch(`${origin}/${name}`, { method: 'POST', body: JSON.stringify(members) })
+    return Object(await response.json()).result
+  }
+  return {
+    get: (key) => ask('load', { key }) as Promise<string | undefined>,
+    put: (key, value, write) => ask('save', { key, value, write }) as Promise<boolean>,
+    delete: (key) => ask('forget', { key }) as Promise<void>,
+  }
 }
 
 /** An intent is one digit, the mark of an end an instant, and a successor is encrypted. */

@@ -1,6 +1,6 @@
-// A process whose users have sessions: `node user-process.mjs <token endpoint> <origin of the record server, or redis> [redis port] [encryption key]`. Every line
-// that comes in is a command, `{"users": [...], "calls": 1}` or `{"fault": "..."}`; what came of it goes out, a line each. With a Redis it shares lock and
-// store with others, without one only sessions and store.
+// A process whose users have sessions: `node user-process.mjs <token endpoint, or issuer> <origin of the record server, or redis> [redis port] [encryption key]`.
+// Every line that comes in is a command, `{"users": [...], "calls": 1}`, `{"users": [...], "end": "signOut"}` or `{"fault": "..."}`; what came of it goes out, a
+// line each. With a Redis it shares lock and store with others, without one only sessions and store.
 import { createInterface } from 'node:readline'
 import { clientSecretBasic } from 'evertoken'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
@@ -8,7 +8,7 @@ import { redisLock, redisRecords, redisStore } from 'evertoken/stores/redis'
 import { Redis } from 'ioredis'
 import { sharedOverHttp } from './shared-over-http.mjs'
 
-const [tokenEndpoint, origin, port, key] = process.argv.slice(2)
+const [server, origin, port, key] = process.argv.slice(2)
 const redis = port === undefined ? undefined : await connected(port)
 
 async function connected(port) {
@@ -23,8 +23,9 @@ const encryption = { keys: [{ id: 'a', key }] }
 const shared =
   origin === 'redis' ? { records: redisRecords(redis, { encryption }), close() {} } : sharedOverHttp(origin)
 const authentication = clientSecretBasic('a-long-enough-secret')
+const place = server.endsWith('/token') ? { tokenEndpoint: server } : { issuer: server }
 const tokens = createUserTokenManager({
-  clients: { web: { tokenEndpoint, clientId: 'machine', authentication } },
+  clients: { web: { ...place, clientId: 'machine', authentication } },
   subjects: storedSessions(shared.records),
   store: redis === undefined ? shared.store : redisStore(redis, { encryption }),
   lock: redis && redisLock(redis, { leaseMs: 10_000, deadlineMs: 1000 }),
@@ -64,8 +65,13 @@ process.once('SIGTERM', async () => {
 
 say({ ready: true })
 for await (const line of lines) {
-  const { users = [], calls = 1, fault } = JSON.parse(line)
-  if (fault === undefined) {
+  const { users = [], calls = 1, end, fault } = JSON.parse(line)
+  if (end !== undefined) {
+    Promise.all(users.map((user) => tokens.forSubject('web', user)[end]())).then(
+      () => say({ ended: end }),
+      (error) => say({ ended: end, error: error.code }),
+    )
+  } else if (fault === undefined) {
     const wanted = Array.from({ length: calls }, () => users).flat()
     callAll(wanted).then((answered) => say({ answered }))
   } else {
