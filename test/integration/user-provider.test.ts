@@ -52,24 +52,51 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
           ...shared,
           clients: { web: { issuer: server.issuer, clientId, authentication, dpop: dpopKeyRing(k1.jwk) } },
         })
-      const [one, other] = [start(), start()]
+      const managers = [start(), start()]
+      const users = managers.map((tokens) => tokens.forSubject('web', 'alice'))
       const first = await login(server, clientId)
-      await one.forSubject('web', 'somebody').adopt(first)
-      const asked = [one, other].flatMap((tokens) =>
-        Array.from({ length: 20 }, () =>
-          tokens
-            .forSubject('web', 'somebody')
-            .source()
-            .getToken({ rejected: tokenOf(first) }),
-        ),
-      )
-      const got = new Set((await Promise.all(asked)).map(({ accessToken }) => accessToken))
-      expect(got.size).toBe(1)
-      expect(got).not.toContain(first.access_token)
-      const [token] = await Promise.all([other.forSubject('web', 'somebody').source().getToken()])
-      expect(token).toMatchObject({ tokenType: 'DPoP', jkt: first.jkt })
-      // The login, and one refresh.
-      expect(server.tokenRequests.filter(({ status }) => status === 200)).toHaveLength(2)
+      await users[0]?.adopt(first)
+      const session = subjects.ofSubject({ issuer: server.issuer, clientId, subject: 'alice' })
+      const refreshTokens = [first.refresh_token]
+      const accessTokens = [first.access_token]
+      for (let round = 1; round <= 3; round++) {
+        const asked = users.flatMap((user) =>
+          Array.from({ length: 20 }, () => user.source().getToken({ forceRenewal: true })),
+        )
+        const got = await Promise.all(asked)
+        for (const token of got) expect(token).toMatchObject({ tokenType: 'DPoP', jkt: first.jkt })
+        accessTokens.push(...new Set(got.map(({ accessToken }) => accessToken)))
+        refreshTokens.push((await session.load())?.refreshToken)
+        // The login, and one refresh a round.
+        expect(server.tokenRequests.filter(({ status }) => status === 200)).toHaveLength(1 + round)
+      }
+      // Each one was spent, and the next one was another.
+      expect(new Set(refreshTokens).size).toBe(4)
+      expect(accessTokens).toHaveLength(4)
+      expect(new Set(accessTokens).size).toBe(4)
+    })
+
+    test(`U2 D5 the provider detects reuse: a refresh token of a ${clientId} client that comes twice ends the session of whoever has the next one`, async ({
+      startProvider,
+    }) => {
+      const server = await startWebProvider(startProvider, 'none')
+      const ring = dpopKeyRing(k1.jwk)
+      const subjects = storedSessions(memoryRecords())
+      const clients = { web: { issuer: server.issuer, clientId, authentication, dpop: ring } }
+      const user = createUserTokenManager({ subjects, clients }).forSubject('web', 'alice')
+      const first = await login(server, clientId, ring)
+      await user.adopt(first)
+      await user.source().getToken({ forceRenewal: true })
+      // Whoever has stolen the token of the login.
+      const thief = grantClient({ issuer: server.issuer, clientId, ring })
+      const spent = { grantType: 'refresh_token', refresh_token: String(first.refresh_token) }
+      expect(await rejection(askFor(thief, spent, { authentication, jkt: first.jkt }))).toMatchObject({
+        error: 'invalid_grant',
+      })
+      expect(await rejection(user.source().getToken({ forceRenewal: true }))).toMatchObject({
+        name: 'SessionError',
+        reason: 'refresh_token_rejected',
+      })
     })
   }
 
@@ -86,7 +113,7 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
       const ring = dpopKeyRing(k2.jwk)
       const clients = { web: { issuer: server.issuer, clientId, authentication, dpop: ring } }
       const tokens = createUserTokenManager({ subjects, clients })
-      const user = tokens.forSubject('web', 'somebody')
+      const user = tokens.forSubject('web', 'alice')
       await user.adopt(await login(server, clientId))
       const got = await user
         .source()
@@ -111,14 +138,14 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
     const tokens = createUserTokenManager({ subjects, clients })
     for (const end of ['revoke', 'signOut'] as const) {
       const first = await login(server, CONFIDENTIAL)
-      const user = tokens.forSubject('web', 'somebody')
+      const user = tokens.forSubject('web', 'alice')
       await user.adopt(first)
       await user[end]()
       const again = createUserTokenManager({ subjects: storedSessions(memoryRecords()), clients })
-      await again.forSubject('web', 'somebody').adopt(first)
+      await again.forSubject('web', 'alice').adopt(first)
       const error = await rejection(
         again
-          .forSubject('web', 'somebody')
+          .forSubject('web', 'alice')
           .source()
           .getToken({ rejected: tokenOf(first) }),
       )

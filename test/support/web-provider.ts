@@ -24,6 +24,8 @@ export async function startWebProvider(
     interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
     loadExistingGrant: grantEverything,
     issueRefreshToken: () => true,
+    // By itself it does that for public clients whose tokens are bound to no key.
+    rotateRefreshToken: true,
     ttl: {
       AccessToken: 600,
       AuthorizationCode: 60,
