@@ -35,6 +35,8 @@ export interface SharedMemoryOptions {
 
 /** An intent says something for as long as a process may be away that was killed in the middle. */
 const INTENT_MS = 24 * 60 * 60 * 1000
+/** A cache may be missing sooner; without what is noted here a session in cookies is not refreshed, and its caller gets an error. */
+const DEADLINE_MS = 1000
 /** Longer than any refresh takes. */
 const ENDED_MS = 10 * 60 * 1000
 
@@ -103,7 +105,7 @@ function openNotes({ store, clock, telemetry }: SharedMemoryOptions): Notes {
   if (store === undefined) {
     return { ask: async () => ({ text: undefined }), note: async () => true, forget: async () => {} }
   }
-  const tolerate = createTolerance({ clock, telemetry })
+  const tolerate = createTolerance({ clock, telemetry, deadlineMs: DEADLINE_MS })
   return {
     async ask(name) {
       const read = await tolerate('get', async (signal) => ({ text: await store.get(name, { signal }) }))

@@ -14,6 +14,7 @@ import { createCookieJar } from '../support/cookie-jar.ts'
 import { test as base, clientOf, rejection } from '../support/fixtures.ts'
 import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
 import { createTestClock, type TestClock } from '../support/test-clock.ts'
+import { createGate } from '../support/user-fleet.ts'
 
 const HOUR = 3_600_000
 const GRACE = 60_000
@@ -252,6 +253,36 @@ describe('F7.05 S6 the store that the processes share is down', () => {
     expect(rotating.refreshes.get('alice')).toBe(1)
     expect(rotating.reuses).toBe(0)
   })
+})
+
+test('F7.05 S6 a store that takes its time, as it does on a machine that has much to do, costs no call', async ({
+  startFleet,
+  clock,
+}) => {
+  const shared = memoryStore({ clock })
+  let hold = async (): Promise<void> => {}
+  const store: TokenStore = {
+    get: (key) => shared.get(key),
+    delete: (key) => shared.delete(key),
+    async set(key, value, expiresAt) {
+      await hold()
+      await shared.set(key, value, expiresAt)
+    },
+  }
+  const { apps } = await startFleet({ store })
+  const browser = createBrowser()
+  await browser.open(apps[0], '/login?user=alice')
+  await clock.advance(HOUR)
+  const [asked, answered] = [createGate(), createGate()]
+  hold = () => {
+    asked.open()
+    return answered.opened
+  }
+  const page = browser.open(apps[0], '/call')
+  await asked.opened
+  await clock.advance(900)
+  answered.open()
+  expect(await page).toMatchObject({ status: 200, body: 'access-alice-1' })
 })
 
 test('F5.12 a request that has its token already brings its browser what another one has refreshed meanwhile', async ({
