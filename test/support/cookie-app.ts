@@ -72,6 +72,9 @@ export async function startCookieApp({ login, ...options }: CookieAppOptions): P
   }
 }
 
+/** Where an application is. */
+export type Place = Pick<CookieApp, 'url'>
+
 /** What came back to a browser. */
 export interface Page {
   readonly status: number
@@ -86,16 +89,16 @@ export interface Page {
 export interface Browser {
   readonly jar: CookieJar
   /** The jar takes what the response brings as soon as it is there. */
-  open(app: CookieApp, path: string): Promise<Page>
+  open(app: Place, path: string): Promise<Page>
   /** The same with a jar that gets nothing of it: the response is late. */
-  openLate(app: CookieApp, path: string): Promise<Page>
+  openLate(app: Place, path: string): Promise<Page>
 }
 
 /** Starts with an empty jar, or with a copy of another one. */
 export function createBrowser(from?: CookieJar): Browser {
   const jar = createCookieJar()
   for (const [name, value] of from?.cookies ?? []) jar.cookies.set(name, value)
-  const openLate = async (app: CookieApp, path: string): Promise<Page> => {
+  const openLate = async (app: Place, path: string): Promise<Page> => {
     const sent = jar.header
     const response = await fetch(`${app.url}${path}`, { headers: sent === '' ? {} : { cookie: sent } })
     const { status, headers } = response
