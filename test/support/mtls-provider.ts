@@ -32,6 +32,8 @@ export interface MtlsProvider extends AsyncDisposable {
   /** What access tokens are signed with. */
   readonly jwks: JSONWebKeySet
   readonly tokenRequests: readonly SeenMtlsRequest[]
+  readonly revocations: readonly SeenMtlsRequest[]
+  readonly provider: Provider
   close(): Promise<void>
 }
 
@@ -52,6 +54,11 @@ export function selfSignedClient(clientId: string, cert: X509Certificate): Clien
 export async function startMtlsProvider(options: MtlsProviderOptions): Promise<MtlsProvider> {
   const { authority, hasAliases = true } = options
   const tokenRequests: SeenMtlsRequest[] = []
+  const revocations: SeenMtlsRequest[] = []
+  const logs: Readonly<Record<string, SeenMtlsRequest[]>> = {
+    '/token': tokenRequests,
+    '/token/revocation': revocations,
+  }
   const plainServer = createServer(await authority.issue())
   const mtlsServer = createServer(await mtlsOptions(authority))
   const plain = await listenOnLoopback(plainServer)
@@ -67,10 +74,11 @@ export async function startMtlsProvider(options: MtlsProviderOptions): Promise<M
   })
   provider.use(async (context, next) => {
     await next()
-    if (context.path !== '/token') return
+    const log = logs[context.path]
+    if (log === undefined) return
     const { socket } = context.req
     const peer = peerOf(socket)
-    tokenRequests.push({
+    log.push({
       ...seenTokenRequest(context),
       listener: socket.localPort === mtls.port ? 'mtls' : 'plain',
       thumbprint: peer && thumbprintOf(peer.raw),
@@ -84,7 +92,7 @@ export async function startMtlsProvider(options: MtlsProviderOptions): Promise<M
   const jwks = {
     keys: [{ ...signingKey.publicKey.export({ format: 'jwk' }), kty: 'EC', alg: 'ES256', kid: 'signing-key' }],
   }
-  return { issuer, mtlsOrigin, jwks, tokenRequests, close, [Symbol.asyncDispose]: close }
+  return { issuer, mtlsOrigin, jwks, tokenRequests, revocations, provider, close, [Symbol.asyncDispose]: close }
 }
 
 interface ProviderParts {
@@ -104,9 +112,11 @@ function createProvider(issuer: string, { clients }: MtlsProviderOptions, { jwk,
       id_token_signed_response_alg: 'ES256',
       ...client,
     })),
-    scopes: ['read'],
+    scopes: ['offline_access', 'read'],
     jwks: { keys: [jwk] },
-    ttl: { ClientCredentials: 600 },
+    ttl: { AccessToken: 600, ClientCredentials: 600, Grant: 600, RefreshToken: 600 },
+    rotateRefreshToken: true,
+    findAccount: (_context, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
     cookies: { keys: ['not used by machine clients'] },
     clientAuthMethods: ['tls_client_auth', 'self_signed_tls_client_auth', 'private_key_jwt', 'client_secret_basic'],
     discovery: aliases === undefined ? {} : { mtls_endpoint_aliases: aliases },
