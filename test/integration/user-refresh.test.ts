@@ -1,7 +1,8 @@
 import { describe, expect } from 'vitest'
 import { rejection, test } from '../support/fixtures.ts'
-import { errorJson } from '../support/hostile-server.ts'
+import { errorJson, type SeenRequest } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
+import { settle } from '../support/test-clock.ts'
 import {
   createGate,
   discoveringFleet,
@@ -266,5 +267,93 @@ describe('when there is a refresh', () => {
     }
     expect(server.requests.length).toBeGreaterThan(5)
     expect(server.requests.length).toBeLessThanOrEqual(16)
+  })
+})
+
+describe('F4.08 U5 a refresh that has been sent', () => {
+  /** A server that answers when it is told to. */
+  const held = () => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    const answer = async (request: SeenRequest) => {
+      await answered.opened
+      return rotating.answer(request)
+    }
+    return { rotating, answered, answer }
+  }
+
+  test('F4.08 U5 is finished and kept when its caller has gone: the caller leaves at once with its own reason, and the next one has the token', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, answered, answer } = held()
+    server.answer = answer
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const caller = new AbortController()
+    const left = rejection(textOf(one, 'alice', { signal: caller.signal }))
+    await asked
+    const reason = new Error('the browser has gone')
+    caller.abort(reason)
+    // Before the server has said anything, and without a wrapper around it.
+    expect(await left).toBe(reason)
+    const saved = createGate()
+    place.reach = (step) => step === 'after save' && saved.open()
+    answered.open()
+    await saved.opened
+    for (const manager of [one, other]) expect(await textOf(manager, 'alice')).toBe('access-alice-1')
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test('F4.08 U5 is waited for by whoever comes while it is under way, although the one who began it has gone', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, answered, answer } = held()
+    server.answer = answer
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const caller = new AbortController()
+    const left = rejection(textOf(one, 'alice', { signal: caller.signal }))
+    await asked
+    const next = textOf(one, 'alice')
+    caller.abort()
+    expect(await left).toBe(caller.signal.reason)
+    answered.open()
+    expect(await next).toBe('access-alice-1')
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('F4.08 F5.14 is waited for by close, although nobody waits for it any more, and is kept', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, answered, answer } = held()
+    server.answer = answer
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const caller = new AbortController()
+    const left = rejection(textOf(one, 'alice', { signal: caller.signal }))
+    await asked
+    caller.abort()
+    await left
+    let isClosed = false
+    const closing = one.close().then(() => {
+      isClosed = true
+    })
+    await settle()
+    expect(isClosed).toBe(false)
+    answered.open()
+    await closing
+    expect(await textOf(other, 'alice')).toBe('access-alice-1')
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
   })
 })
