@@ -14,6 +14,9 @@ import {
   clientSecretPost,
   createAccessToken,
   createTokenManager,
+  encryptedRecords,
+  localLock,
+  memoryRecords,
   memoryStore,
   none,
   observedSource,
@@ -23,12 +26,32 @@ import {
 } from 'evertoken'
 import { keyRing, signerFrom } from 'evertoken/keys'
 import { nodeSigner } from 'evertoken/node'
+import {
+  backChannelLogout,
+  cookieSessions,
+  createUserTokenManager,
+  type LoginResponse,
+  storedSessions,
+} from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { createAttester } from '../support/attestation.ts'
 import { canary, expectNoCanary, plainCanary, textsOf } from '../support/canaries.ts'
-import { clientOf, createRecorder, rejection, test } from '../support/fixtures.ts'
-import { type Answer, errorJson, type Handler, reset, type SeenRequest, tokenJson } from '../support/hostile-server.ts'
+import { createCookieJar } from '../support/cookie-jar.ts'
+import { clientOf, createRecorder, type Recorder, rejection, test } from '../support/fixtures.ts'
+import { withMetadata } from '../support/handlers.ts'
+import {
+  type Answer,
+  errorJson,
+  type Handler,
+  type HostileServer,
+  reset,
+  type SeenRequest,
+  tokenJson,
+} from '../support/hostile-server.ts'
 import { testKey } from '../support/keys.ts'
+import { createLogoutServer, logoutClaims, logoutRequest, signed } from '../support/logout-server.ts'
+import type { TestClock } from '../support/test-clock.ts'
+import { whileTimePasses } from '../support/user-fleet.ts'
 
 const SECRET = canary('client secret')
 const HMAC = canary('hmac secret')
@@ -576,6 +599,323 @@ describe('A7.02 what a server says is safe to log', () => {
     const error = await rejection(createTokenManager({ clients: { api: { ...definition } } }).getToken('api'))
     expect(error.code).toBe('issuer_mismatch')
     expectHarmless(error)
+  })
+})
+
+describe('A2 users', () => {
+  const HOUR = 3_600_000
+  const REFRESH = plainCanary('refresh token')
+  const NEXT_TOKEN = plainCanary('next access token')
+  const NEXT_REFRESH = plainCanary('next refresh token')
+  const CLAIM = plainCanary('a claim of the ID token')
+  const SIGNATURE = plainCanary('signature of the ID token')
+  const COOKIE_KEY = plainCanary('cookie key').slice(0, 43)
+  const USERS = [...ALL, REFRESH, NEXT_TOKEN, NEXT_REFRESH, CLAIM, SIGNATURE, COOKIE_KEY]
+
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const claimsOf = (iss: string) => ({ secret: CLAIM, iss, sub: 'alice', aud: 'machine', iat: 1, exp: 4_102_444_800 })
+  const idToken = (iss: string): string => `${part({ alg: 'RS256', kid: 'k' })}.${part(claimsOf(iss))}.${SIGNATURE}`
+  const loginAt = ({ origin }: HostileServer, subject = 'alice'): LoginResponse => {
+    const login = { access_token: TOKEN, refresh_token: REFRESH, expires_in: 3600, subject }
+    return subject === 'alice' ? { ...login, id_token: idToken(origin) } : login
+  }
+  const refreshed = (server: HostileServer): Handler =>
+    tokenJson({ access_token: NEXT_TOKEN, refresh_token: NEXT_REFRESH, id_token: idToken(server.origin) })
+
+  interface World {
+    readonly server: HostileServer
+    readonly clock: TestClock
+    readonly recorder: Recorder
+  }
+
+  /** One client whose sessions, locks and successors are where everything that is ever written is remembered. */
+  function startUsers({ server, clock, recorder }: World, authentication = clientSecretPost(SECRET)) {
+    const written: string[] = []
+    const [records, store] = [memoryRecords({ clock }), memoryStore({ clock })]
+    const keys = { keys: [{ id: 'a', key: COOKIE_KEY }] }
+    const subjects = storedSessions(
+      encryptedRecords(
+        {
+          get: (key) => records.get(key),
+          delete: (key) => records.delete(key),
+          put(key, value, write) {
+            written.push(key, value)
+            return records.put(key, value, write)
+          },
+        },
+        keys,
+        { clock },
+      ),
+      { clock },
+    )
+    const shared: TokenStore = {
+      get: (key) => store.get(key),
+      delete: (key) => store.delete(key),
+      set(key, value, expiresAt) {
+        written.push(key, value)
+        return store.set(key, value, expiresAt)
+      },
+    }
+    const web = clientOf(server, { issuer: server.origin, tokenEndpoint: undefined, authentication })
+    const tokens = createUserTokenManager({
+      clients: { web },
+      subjects,
+      store: shared,
+      clock,
+      telemetry: recorder,
+      transformClaims: () => ({ theme: 'dark' }),
+    })
+    const cookies = cookieSessions({ ...keys, clock, telemetry: recorder })
+    return { tokens, subjects, cookies, written }
+  }
+
+  /** A server whose endpoints answer as they are told, and which says where they are. */
+  function answering(token: Handler, revocation: Handler = () => ({})): Handler {
+    return withMetadata((request) => (request.url === '/token' ? token(request) : revocation(request)))
+  }
+
+  test('A2.03 A2.07 sign-in, refresh and sign-out: nothing that holds tokens prints one, and nothing is kept in clear', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    server.answer = answering(refreshed(server))
+    const { tokens, subjects, cookies, written } = startUsers({ server, clock, recorder })
+    const stored = subjects.create()
+    const carried = await cookies.fromRequest(undefined)
+    const users = [
+      tokens.forSubject('web', 'alice'),
+      tokens.forSession('web', stored),
+      tokens.forSession('web', carried),
+    ]
+    const opened = [
+      subjects.ofSubject({ issuer: server.origin, clientId: 'machine', subject: 'alice' }),
+      stored,
+      carried,
+    ]
+    const objects: unknown[] = [tokens, subjects, cookies, recorder]
+    const look = async (expected: string): Promise<void> => {
+      for (const [n, user] of users.entries()) {
+        const source = user.source()
+        const authorizer = user.authorizer({ origins: [server.origin] })
+        const token = await source.getToken()
+        expect(token.accessToken).toBe(expected)
+        await authorizer.begin({ method: 'GET', url: new URL(server.origin) })
+        objects.push(user, source, authorizer, user.fetch({ baseUrl: server.origin }), token, await user.read())
+        objects.push(await opened[n]?.load())
+      }
+      expectNoCanary([opened, carried.responseHeaders, carried.setCookies], USERS)
+      expectNoCanary(objects, [...USERS, stored.id, carried.id])
+    }
+    for (const user of users) await user.adopt(loginAt(server))
+    await look(TOKEN)
+    await clock.advance(HOUR)
+    await look(NEXT_TOKEN)
+    for (const user of users) await user.signOut()
+    for (const user of users) objects.push(await rejection(user.source().getToken()))
+    expectNoCanary(objects, [...USERS, stored.id, carried.id])
+
+    expect(written.length).toBeGreaterThan(12)
+    // Whoever reads the store, or a log of its keys, cannot use the sessions.
+    expectNoCanary(
+      [written, recorder.events, recorder.operations, recorder.outcomes],
+      [...USERS, stored.id, carried.id],
+    )
+    expect(new Set(recorder.events.map(({ name }) => name))).toEqual(new Set(['session_updated', 'session_ended']))
+    await tokens.close()
+  })
+
+  for (const [method, make] of Object.entries(AUTHENTICATIONS)) {
+    test(`A2.02 ${method}: no refresh that fails shows a secret`, async ({ server, clock, recorder }) => {
+      const { tokens, written } = startUsers({ server, clock, recorder }, make())
+      for (const [n, [what, answer]] of Object.entries(ANSWERS).entries()) {
+        server.answer = answering(answer)
+        const user = tokens.forSubject('web', `user${n}`)
+        await user.adopt(loginAt(server, `user${n}`))
+        const source = user.source({ scope: 'a b', parameters: { hint: PARAMETER } })
+        const errors = [await rejection(source.getToken()), await rejection(source.getToken())]
+        for (const { name } of errors) expect(name, what).toMatch(/^(Token|Transport|Session)/)
+        const sent = server.requests.flatMap((seen) => [
+          seen.form.get('client_assertion') ?? '',
+          proofsOf(seen)[1] ?? '',
+        ])
+        expectNoCanary([errors, user, tokens, await user.read()], [...USERS, ...sent])
+      }
+      expectNoCanary([written, recorder.events, recorder.operations, recorder.outcomes], USERS)
+    })
+  }
+
+  for (const method of ['clientSecretBasic', 'clientSecretPost', 'privateKeyJwt', 'attestJwtClientAuth']) {
+    const make = AUTHENTICATIONS[method] as () => ClientAuthentication
+    for (const [way, texts] of Object.entries({ 'as it was': echoOf, 'in quotes': quotedEchoOf })) {
+      test(`A2.05 ${method}: what the server says back of a refresh, ${way}, is blotted out`, async ({
+        server,
+        clock,
+        recorder,
+      }) => {
+        const { tokens } = startUsers({ server, clock, recorder }, make())
+        for (const [n, answer] of echoes(texts).entries()) {
+          server.answer = answering(answer)
+          const user = tokens.forSubject('web', `user${n}`)
+          await user.adopt(loginAt(server, `user${n}`))
+          const error = await rejection(user.source({ parameters: { hint: PARAMETER } }).getToken())
+          expect(error.name).toMatch(/^(TokenEndpoint|Session)Error$/)
+          const assertion = server.requests.at(-1)?.form.get('client_assertion') ?? ''
+          expectNoCanary([error, error.cause], [...USERS, assertion])
+        }
+        expectNoCanary([recorder.events, recorder.outcomes], USERS)
+      })
+    }
+  }
+
+  test('A2.02 A2.05 revocations that fail, at a sign-out and on demand, show no token', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const { tokens, written } = startUsers({ server, clock, recorder })
+    for (const [n, answer] of [...echoes(echoOf).slice(0, 60), ...Object.values(ANSWERS)].entries()) {
+      server.answer = answering(refreshed(server), answer)
+      for (const end of ['signOut', 'revoke'] as const) {
+        const user = tokens.forSubject('web', `${end}${n}`)
+        await user.adopt(loginAt(server, `${end}${n}`))
+        await user[end]({ parameters: { hint: PARAMETER } })
+      }
+    }
+    expect(recorder.events.map(({ name }) => name)).toContain('revocation_failed')
+    expectNoCanary([tokens, written, recorder.events, recorder.operations, recorder.outcomes], USERS)
+  })
+
+  test('A2.02 a logout that the server tells: neither the answer nor an event shows the logout token or one that it ends', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const world = await createLogoutServer(server, { now: clock.now })
+    const { tokens, subjects, written } = startUsers({ server, clock, recorder })
+    const receive = backChannelLogout(tokens, { client: 'web', sessions: subjects })
+    const key = await testKey('RS256')
+    const claims = { ...logoutClaims(server.origin, clock.now()), sub: 'alice', secret: CLAIM }
+    await tokens.forSession('web', subjects.create()).adopt(loginAt(server))
+    const good = await signed(key, claims)
+    const texts = [
+      good,
+      good,
+      `${good.slice(0, -20)}${SIGNATURE.slice(0, 20)}`,
+      ASSERTION,
+      `${good}.${TOKEN}`,
+      await signed(key, { ...claims, iss: `https://u:${PASSWORD}@as.example` }),
+      await signed(key, { ...claims, jti: [TOKEN] }),
+      await signed(key, claims, { kid: TOKEN }),
+      await signed(key, claims, { typ: TOKEN }),
+    ]
+    const answers: unknown[] = []
+    for (const text of texts) {
+      const response = await receive(logoutRequest(text))
+      answers.push(response.status, [...response.headers], await response.text())
+    }
+    world.fault = () => ({ status: 500, body: good })
+    const response = await receive(logoutRequest(await signed({ ...key, kid: 'other' }, { ...claims, jti: 'other' })))
+    answers.push([...response.headers], await response.text())
+    await tokens.close()
+    expect(answers[0]).toBe(200)
+    const secrets = [...USERS, ...texts.flatMap((text) => text.split('.').slice(1))]
+    expectNoCanary([answers, receive, written, recorder.events, recorder.outcomes], secrets)
+    expect(recorder.events.map(({ name }) => name)).toEqual(expect.arrayContaining(['session_ended', 'logout_failed']))
+  })
+
+  test('A2.02 logins that are none', async ({ server, clock, recorder }) => {
+    const { tokens } = startUsers({ server, clock, recorder })
+    const user = tokens.forSubject('web', 'alice')
+    const login = loginAt(server)
+    const broken: readonly Readonly<Record<string, unknown>>[] = [
+      { ...login, access_token: `${TOKEN}\r\nx: y` },
+      { ...login, access_token: [TOKEN] },
+      { ...login, refresh_token: { REFRESH } },
+      { ...login, refresh_token: `${REFRESH}\u{1f600}` },
+      { ...login, id_token: SIGNATURE },
+      { ...login, id_token: `${CLAIM}.${CLAIM}.${SIGNATURE}` },
+      { ...login, subject: TOKEN },
+      { ...login, subject: [TOKEN] },
+      { ...login, token_type: TOKEN },
+      { ...login, token_type: 'DPoP' },
+      { ...login, jkt: TOKEN },
+      { ...login, expires_in: TOKEN },
+    ]
+    for (const each of broken) {
+      const error = await rejection(user.adopt(each as never))
+      expect(error, Object.keys(each).join()).toMatchObject({ name: 'ConfigurationError', code: 'login_invalid' })
+      expectNoCanary([error], USERS)
+    }
+    for (const text of [TOKEN, ASSERTION, JSON.stringify(login)]) {
+      expectNoCanary([await rejection(user.adopt(text as never))], USERS)
+    }
+    expectNoCanary([recorder.events, recorder.outcomes, user], USERS)
+  })
+
+  test('A2.02 cookies and keys that are refused, and sets that have no room', async ({ server, clock, recorder }) => {
+    const { tokens, cookies } = startUsers({ server, clock, recorder })
+    const session = await cookies.fromRequest(undefined)
+    await tokens.forSession('web', session).adopt(loginAt(server))
+    const jar = createCookieJar()
+    jar.take(session.setCookies)
+    const value = jar.header.slice(jar.header.indexOf('=') + 1)
+    const objects: unknown[] = []
+    for (const bad of [
+      `${value}x`,
+      value.slice(1),
+      value.slice(0, 200),
+      `${value}.${TOKEN}`,
+      TOKEN,
+      `${TOKEN}.${TOKEN}`,
+    ]) {
+      const found = await cookies.fromRequest(`__Host-session=${bad}`)
+      const user = tokens.forSession('web', found)
+      objects.push(found, user, await user.read(), await rejection(user.source().getToken()))
+    }
+    const large = { ...loginAt(server), claims: { padding: TOKEN.repeat(200) } }
+    objects.push(await rejection(tokens.forSession('web', await cookies.fromRequest(undefined)).adopt(large)))
+    for (const key of [`${PASSWORD}x`, PASSWORD.slice(0, 30), `${COOKIE_KEY}=!`, [COOKIE_KEY], { COOKIE_KEY }]) {
+      objects.push(await rejection((async () => cookieSessions({ keys: [{ id: 'a', key: key as never }] }))()))
+    }
+    expectNoCanary([objects, recorder.events], [...USERS, value.slice(100)])
+    expect(recorder.events.map(({ name }) => name)).toContain('cookie_ignored')
+  })
+
+  test('A2.07 a store, records and a lock that say tokens in their errors: no event has them', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    server.answer = answering(refreshed(server))
+    const refuse = (): Promise<never> => Promise.reject(new Error(NEXT_REFRESH))
+    const records = memoryRecords({ clock })
+    let isDown = false
+    const subjects = storedSessions(
+      { ...records, put: (key, value, write) => (isDown ? refuse() : records.put(key, value, write)) },
+      { clock },
+    )
+    const clients = { web: clientOf(server, { issuer: server.origin, tokenEndpoint: undefined }) }
+    const tokens = createUserTokenManager({
+      clients,
+      subjects,
+      store: { get: refuse, set: refuse, delete: refuse },
+      lock: localLock(),
+      clock,
+      telemetry: recorder,
+      transformClaims: () => refuse(),
+    })
+    const user = tokens.forSubject('web', 'alice')
+    await user.adopt({ ...loginAt(server), claims: {} })
+    isDown = true
+    const asked = user.source().getToken({ forceRenewal: true })
+    await whileTimePasses(
+      clock,
+      asked.catch(() => {}),
+    )
+    const names = new Set(recorder.events.map(({ name }) => name))
+    expect([...names]).toEqual(expect.arrayContaining(['store_down', 'session_write_failed', 'session_persist_failed']))
+    expectNoCanary([recorder.events, recorder.operations, recorder.failures, tokens, user], USERS)
   })
 })
 
