@@ -77,7 +77,7 @@ export class UserSession {
       set = changedSet(login, { generation: Math.floor(this.#now) })
     }
     const lineage = await this.#loaded.lineage
-    if (session.kind !== 'carried') return
+    if (session.kind !== 'carried' && lineage === before) return
     // Nothing that is under way for the one before may reach the browser any more.
     if (lineage !== before) before.endWith('signed_out', set.generation - 1)
     // A cookie is not compared: requests of the user before have to hear of it otherwise.

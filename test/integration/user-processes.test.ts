@@ -11,8 +11,8 @@ import type { Answer, HostileServer } from '../support/hostile-server.ts'
 import { type RecordServer, recordsOf, startRecordServer } from '../support/record-server.ts'
 import { hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
 import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
+import { type Answered, type Running, startUserProcess } from '../support/user-children.ts'
 import { createGate } from '../support/user-fleet.ts'
-import { type Answered, type Running, startUserProcess } from '../support/user-processes.ts'
 
 let shared: RecordServer
 const children: ChildProcess[] = []
