@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { clientSecretPost, localLock, memoryRecords, type Telemetry } from 'evertoken'
+import { clientSecretPost, localLock, memoryRecords, none, type Telemetry } from 'evertoken'
 import { dpopKeyRing } from 'evertoken/dpop'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
 import { describe, expect } from 'vitest'
@@ -171,6 +171,31 @@ describe('A1.04 U12 several clients and servers', () => {
     expect(elsewhere.requests[0]?.form.get('client_secret')).toBe('another-long-secret')
     expect(elsewhere.requests[0]?.form.get('t')).toBe('1')
     expect([server, elsewhere].map(({ requests }) => requests.length)).toEqual([1, 1])
+  })
+
+  test('D5 D8 a key that was replaced is kept for the tokens of a session, also where another process has got them', async ({
+    server,
+    clock,
+  }) => {
+    const [first, second] = await Promise.all([createTestKey('ES256', 'k1'), createTestKey('ES256', 'k2')])
+    const rotating = createRotatingServer({ members: () => ({ token_type: 'DPoP' }) })
+    server.answer = rotating.answer
+    const subjects = sharedPlace(clock).sessions
+    const start = () => {
+      const ring = dpopKeyRing(first.jwk, { clock })
+      const clients = { web: clientOf(server, { dpop: ring, authentication: none() }) }
+      return { ring, tokens: createUserTokenManager({ clock, subjects, clients }) }
+    }
+    const [one, other] = [start(), start()]
+    const jkt = await one.ring.thumbprint()
+    await one.tokens.forSubject('web', 'alice').adopt({ ...rotating.login('alice'), token_type: 'DPoP', jkt })
+    const source = other.tokens.forSubject('web', 'alice').source()
+    await source.getToken()
+    for (const { ring } of [one, other]) ring.rotate(second.jwk)
+    await clock.advance(61_000)
+    // Something that asks for the key of the moment.
+    await other.ring.thumbprint()
+    expect((await source.getToken()).accessToken).toBe('access-alice-0')
   })
 
   test('U12 D5 two clients with a key ring each: each refresh proves the key of its own', async ({
