@@ -10,6 +10,7 @@ const OPTIONS = [
   'store',
   'lock',
   'transformClaims',
+  'customizeRequest',
   'clientAssertion',
   'nonceStore',
   'telemetry',
@@ -21,7 +22,7 @@ const OPTIONS = [
   'maxSessions',
   'clock',
 ]
-const FUNCTIONS = ['lock', 'transformClaims', 'clientAssertion', 'fetch'] as const
+const FUNCTIONS = ['lock', 'transformClaims', 'customizeRequest', 'clientAssertion', 'fetch'] as const
 const METHODS = {
   subjects: ['ofSubject'],
   store: ['get', 'set', 'delete'],

@@ -2,6 +2,7 @@ import { type ClientAuthentication, revokeToken } from '../oauth/index.ts'
 import { errorName } from '../telemetry/index.ts'
 import { isEvertokenError, type TokenRequest, TransportError } from '../token/index.ts'
 import { delay, withDeadline } from '../util/index.ts'
+import { revocationRequest } from './request-customizer.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { TokenSet } from './token-set.ts'
 
@@ -19,9 +20,11 @@ export interface RevocationOutcome {
 export async function revokeSet(
   env: SessionEnvironment,
   set: TokenSet,
-  request: TokenRequest = {},
+  given?: TokenRequest,
 ): Promise<RevocationOutcome> {
   const { refreshToken, jkt, accessTokens } = set
+  const request = given ?? (await ownRequest(env))
+  if (request === undefined) return { isComplete: false }
   const { parameters } = request
   const authentication = env.authenticationFor(request)
   const isRevoked =
@@ -35,6 +38,16 @@ export async function revokeSet(
     ),
   )
   return { isComplete: (refreshToken === undefined || isRevoked) && done.every(Boolean) }
+}
+
+/** Of a revocation that nobody asked for by itself; nothing, and an event, where the customiser fails. */
+async function ownRequest(env: SessionEnvironment): Promise<TokenRequest | undefined> {
+  try {
+    return (await revocationRequest(env, undefined)) ?? {}
+  } catch (error) {
+    failed(env, error)
+    return undefined
+  }
 }
 
 interface Revocable {

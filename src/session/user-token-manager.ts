@@ -16,6 +16,7 @@ import { assertSession, checkUserManagerOptions } from './check.ts'
 import type { ClaimsTransform } from './claims.ts'
 import { createLogoutMemory } from './logout-memory.ts'
 import { keepManaged } from './managed-clients.ts'
+import { customizedBy, type UserRequestCustomizer } from './request-customizer.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import type { SubjectSessions } from './subject-sessions.ts'
@@ -34,6 +35,8 @@ export interface UserTokenManagerOptions<Clients extends ClientDefinitions> {
   readonly lock?: WithLock | undefined
   /** Makes of a user's claims what is kept with the tokens; asked after a login and after each refresh. */
   readonly transformClaims?: ClaimsTransform | undefined
+  /** Asked for every token request of a user, before a token is looked up, and for every revocation. */
+  readonly customizeRequest?: UserRequestCustomizer | undefined
   /** Central service for client assertions, asked before a client's own `authentication`. */
   readonly clientAssertion?: ClientAssertionService | undefined
   /** DPoP nonces are shared through it. */
@@ -132,7 +135,7 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
 
 function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): ReadonlyMap<string, UserClient> {
   const { clock = systemClock, deadlineMs = DEADLINE_MS, maxSessions = MAX_SESSIONS, graceMs = GRACE_MS } = options
-  const { clientAssertion, transformClaims, lock = localLock() } = options
+  const { clientAssertion, transformClaims, customizeRequest, lock = localLock() } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
   const memory = createSharedMemory({ store: options.store, clock, telemetry, graceMs, maxEntries: maxSessions })
   const open = createClientOpener(options, { clock, telemetry })
@@ -145,6 +148,7 @@ function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): R
         oauth,
         dpop,
         authenticationFor: (request: TokenRequest) => authenticationFor({ request, service: clientAssertion, own }),
+        customized: customizeRequest && customizedBy(customizeRequest, { clientName: name, definition }),
         memory,
         lock,
         telemetry,
