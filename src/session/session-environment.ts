@@ -20,6 +20,8 @@ export interface SessionEnvironment {
   /** Held while a refresh token is spent. */
   readonly lock: WithLock
   readonly telemetry: Telemetry
+  /** Whether anybody listens to that. */
+  readonly isObserved: boolean
   readonly random: Random
   readonly transformClaims: ClaimsTransform | undefined
   /** Whether a refresh whose answer got lost is sent once more at once. */

@@ -1,4 +1,5 @@
 import type { RequestTarget } from '../resource/index.ts'
+import { observedSource } from '../source/index.ts'
 import type { TokenRequest, TokenSource } from '../token/index.ts'
 import { type Awaitable, waitFor } from '../util/index.ts'
 import { resourceRequest } from './request-customizer.ts'
@@ -13,15 +14,18 @@ export interface UserSources {
   byTarget(request: TokenRequest | undefined): (target: RequestTarget) => Awaitable<TokenSource>
 }
 
-/** Asks the customiser for each token, where there is one. */
+/** Sources that ask the customiser for each token, where there is one, and that are observed where anybody listens. */
 export function userSources(client: UserClient, user: UserSession): UserSources {
   const { env, name: clientName } = client
-  const { customized } = env
+  const { customized, telemetry, isObserved } = env
+  const observed = (source: TokenSource): TokenSource =>
+    isObserved ? observedSource(source, telemetry, clientName) : source
   if (customized === undefined) {
+    const of = (request?: TokenRequest): TokenSource => observed(user.source(request))
     return {
-      of: (request) => user.source(request),
+      of,
       byTarget(request) {
-        const own = user.source(request)
+        const own = of(request)
         return () => own
       },
     }
@@ -30,16 +34,16 @@ export function userSources(client: UserClient, user: UserSession): UserSources 
     of(request = {}) {
       // A mistake of the caller is told here.
       client.read(request)
-      return {
+      return observed({
         async getToken(options) {
           const asked = customized({ kind: 'token_request', clientName, request })
           return user.source(await waitFor(asked, options?.signal)).getToken(options)
         },
-      }
+      })
     },
     byTarget(request) {
       client.read(request)
-      return async (target) => user.source(await customized(resourceRequest(target, { clientName, request })))
+      return async (target) => observed(user.source(await customized(resourceRequest(target, { clientName, request }))))
     },
   }
 }

@@ -8,7 +8,7 @@ import {
 import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
 import { RENEWAL_WINDOWS } from '../source/index.ts'
-import { localLock, type TokenStore, type WithLock } from '../store/index.ts'
+import { localLock, observedLock, type TokenStore, type WithLock } from '../store/index.ts'
 import { harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { type Clock, createDetachedRunner, describe, secureRandom, systemClock } from '../util/index.ts'
@@ -135,8 +135,9 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
 
 function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): ReadonlyMap<string, UserClient> {
   const { clock = systemClock, deadlineMs = DEADLINE_MS, maxSessions = MAX_SESSIONS, graceMs = GRACE_MS } = options
-  const { clientAssertion, transformClaims, customizeRequest, lock = localLock() } = options
+  const { clientAssertion, transformClaims, customizeRequest } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
+  const lock = options.lock === undefined ? localLock() : observedLock(options.lock, telemetry)
   const memory = createSharedMemory({ store: options.store, clock, telemetry, graceMs, maxEntries: maxSessions })
   const open = createClientOpener(options, { clock, telemetry })
   const runDetached = createDetachedRunner()
@@ -152,6 +153,7 @@ function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): R
         memory,
         lock,
         telemetry,
+        isObserved: options.telemetry !== undefined,
         random: secureRandom,
         transformClaims,
         replays: options.replay ?? true,

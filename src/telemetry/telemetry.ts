@@ -88,7 +88,7 @@ export type TelemetryEvent =
     }
   /** The store answers again. */
   | { readonly name: 'store_up'; readonly store: StoreName; readonly access: 'read' | 'write' }
-  /** The lock that processes share is not to be had: tokens are asked for without it. */
+  /** The lock that processes share is not to be had: machine clients ask for tokens without it, and sessions of users are claimed in their own place or not refreshed. */
   | { readonly name: 'lock_down'; readonly error: string }
   /** The lock is to be had again. */
   | { readonly name: 'lock_up' }
