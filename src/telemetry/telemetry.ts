@@ -102,7 +102,7 @@ export type TelemetryEvent =
   | { readonly name: 'logout_failed'; readonly client: string; readonly reason: string }
   /** One write of a user's tokens failed; it is tried again. */
   | { readonly name: 'session_write_failed'; readonly client: string; readonly error: string }
-  /** A user's new tokens are in the memory of this process only: the session store takes none. */
+  /** A user's new tokens are in the memory of this process only: the session store takes none. It is tried again behind the callers; told once more when that ends in vain. */
   | { readonly name: 'session_persist_failed'; readonly client: string }
   /** The answer to a refresh is about somebody else, or breaks the protocol: nothing of it is kept. */
   | { readonly name: 'refresh_discarded'; readonly client: string; readonly error: string }
