@@ -17,6 +17,7 @@ const OPTIONS = [
   'fetch',
   'lifetime',
   'deadlineMs',
+  'closeMs',
   'replay',
   'graceMs',
   'maxSessions',
@@ -53,7 +54,8 @@ export function checkUserManagerOptions(options: unknown): void {
   }
   checkLifetime(SUBJECT, lifetime)
   if (typeof replay !== 'boolean') throw optionInvalid(SUBJECT, `replay to be a boolean, got ${describe(replay)}`)
-  for (const option of ['deadlineMs', 'graceMs', 'maxSessions']) assertCount(SUBJECT, option, options[option])
+  for (const option of ['deadlineMs', 'closeMs', 'graceMs', 'maxSessions'])
+    assertCount(SUBJECT, option, options[option])
 }
 
 const SESSION_METHODS = ['load', 'save', 'clear'] as const

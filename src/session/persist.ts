@@ -49,7 +49,7 @@ export async function persist(env: SessionEnvironment, lineage: Lineage, keeping
   }
   if (saved === 'failed' || saved === 'refused') {
     tellOfFailure(env)
-    if (saved === 'failed') void keepTrying(env, lineage, keeping)
+    if (saved === 'failed') env.closing.afterwards(() => keepTrying(env, lineage, keeping))
   } else if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
   return next
 }
@@ -119,10 +119,12 @@ export async function saveOnce(
   }
 }
 
-/** The set is nowhere but here: it is offered again until it is kept, or until something newer is there. An event tells when nothing more is tried. */
+/** The set is nowhere but here: it is offered again until it is kept, or something newer is there, or the manager closes. An event tells when nothing more is tried. */
 async function keepTrying(env: SessionEnvironment, lineage: Lineage, { ask, before, next }: Keeping): Promise<void> {
-  for (let tries = 0; tries < LATER_TRIES; tries++) {
-    await delay(env.oauth.clock, Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
+  const { closing } = env
+  for (let tries = 0, isLast = false; tries < LATER_TRIES && !isLast; tries++) {
+    await closing.pause(Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
+    isLast = closing.hasBegun
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
     const saved = await saveOnce(env, ask.session, next)
     if (saved === 'kept' || saved === 'passed_over') return

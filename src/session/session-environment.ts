@@ -5,6 +5,7 @@ import type { Telemetry } from '../telemetry/index.ts'
 import type { TokenRequest } from '../token/index.ts'
 import type { Random } from '../util/index.ts'
 import type { ClaimsTransform } from './claims.ts'
+import type { Closing } from './closing.ts'
 import type { Customized } from './request-customizer.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
@@ -17,6 +18,7 @@ export interface SessionEnvironment {
   /** Asks the customiser what a request is to be; none where there is no customiser. */
   readonly customized: Customized | undefined
   readonly memory: SharedMemory
+  readonly closing: Closing
   /** Held while a refresh token is spent. */
   readonly lock: WithLock
   readonly telemetry: Telemetry

@@ -31,7 +31,6 @@ export class UserClient {
     if (this.#alive.get(name)?.deref() === undefined) this.#alive.delete(name)
   })
   readonly #flights = new Set<Promise<unknown>>()
-  readonly #afterwards = new Set<Promise<void>>()
   #usual: SessionRequest | undefined
   #isClosed = false
 
@@ -104,18 +103,13 @@ export class UserClient {
     return !this.#isClosed
   }
 
-  /** Does something that nobody waits for but `close`, and whose failure nobody hears of. */
-  afterwards(task: () => Promise<void>): void {
-    const done = this.#runDetached(task)
-      .catch(() => {})
-      .finally(() => this.#afterwards.delete(done))
-    this.#afterwards.add(done)
+  /** Refuses new calls. */
+  close(): void {
+    this.#isClosed = true
   }
 
-  /** Refuses new calls, and waits for refreshes that are under way: what they bring has to be kept. */
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await Promise.all(this.#afterwards)
+  /** Resolves when no refresh is under way any more: what they bring has to be kept. */
+  async settled(): Promise<void> {
     while (this.#flights.size > 0) await Promise.allSettled(this.#flights)
   }
 }

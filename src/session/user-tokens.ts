@@ -56,6 +56,7 @@ export interface UserState {
 export function userTokens(client: UserClient, session: SessionTokens): UserTokens {
   const user = new UserSession(client, session)
   const { env, name } = client
+  const { closing } = env
   const sources = userSources(client, user)
   const authorizer = (destination: Destination, request?: TokenRequest): RequestAuthorizer => {
     const rules = destinationRules(destination, `client "${name}"`)
@@ -70,13 +71,13 @@ export function userTokens(client: UserClient, session: SessionTokens): UserToke
       const { baseUrl } = destinationRules(destination, `client "${name}"`)
       return authorizedFetch(authorizer(destination, request), { baseUrl, certificate: client.definition.certificate })
     },
-    adopt: async (login) => user.begin(await adopted(client, login)),
+    adopt: (login) => closing.during(adopted(client, login).then((set) => user.begin(set))),
     async read() {
       const set = await user.find()
       return set === undefined ? undefined : stateOf(set)
     },
-    revoke: async (request) => user.revoke(await revocationRequest(env, request)),
-    signOut: async (request) => user.signOut(await revocationRequest(env, request)),
+    revoke: (request) => closing.during(revocationRequest(env, request).then((own) => user.revoke(own))),
+    signOut: (request) => closing.during(revocationRequest(env, request).then((own) => user.signOut(own))),
   }
 }
 
