@@ -50,7 +50,7 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
   // The session goes on; this request does not get what it needs.
   if (!isGranted) throw notGranted(clientName, scope, missing)
   // Another process has written a newer set: its token is as good.
-  return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
+  return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token), cache: 'miss' }
 }
 
 /** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */

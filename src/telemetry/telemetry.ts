@@ -48,7 +48,7 @@ export interface Outcome {
   /** `code` of the error that ended the operation. */
   error?: string
   /**
-   * Where the token of a `token.get` came from: memory (`l1`), memory although it is time for a renewal or a look into the store (`stale`), the shared store (`l2`), or the server (`miss`).
+   * Where the token of a `token.get` came from: memory (`l1`), memory although it is time for a renewal or a look into the store (`stale`), the shared store or a user's session (`l2`), or the server (`miss`).
    */
   cache?: 'l1' | 'l2' | 'miss' | 'stale'
 }

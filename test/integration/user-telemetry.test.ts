@@ -82,6 +82,60 @@ describe('O1 a call for a token of a user', () => {
   })
 })
 
+describe('O1 where the token of a user came from', () => {
+  const tiersOf = ({ outcomes }: Recorder) =>
+    outcomes.flatMap(({ operation, cache }) => (operation.name === 'token.get' ? [cache] : []))
+
+  test('O1 the server, memory, the session, another process, and memory although it is time', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const { one, other, rotating } = await signedIn({ server, clock }, recorder)
+    const alice = one.forSubject('web', 'alice')
+    await alice.source().getToken()
+    await alice.source().getToken()
+    // Another request reads the session.
+    await textOf(one, 'alice')
+    expect(tiersOf(recorder)).toEqual(['miss', 'l1', 'l2'])
+    await clock.advance(HOUR)
+    await alice.read()
+    await textOf(other, 'alice')
+    await alice.source().getToken()
+    expect(tiersOf(recorder).slice(3)).toEqual(['l2'])
+    await clock.advance(HOUR - 30_000)
+    const asked = createGate()
+    const answered = createGate()
+    server.answer = async (request) => {
+      asked.open()
+      await answered.opened
+      return rotating.answer(request)
+    }
+    const waits = alice.source().getToken()
+    await asked.opened
+    await alice.source().getToken()
+    answered.open()
+    await waits
+    expect(tiersOf(recorder).slice(4)).toEqual(['miss', 'stale'])
+  })
+
+  test('O1 a refresh that fails while the token lives: memory although it is time', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const { one } = await signedIn({ server, clock }, recorder)
+    await textOf(one, 'alice')
+    await clock.advance(HOUR - 30_000)
+    server.answer = () => ({ status: 500, body: '' })
+    await textOf(one, 'alice')
+    await clock.advance(30_000)
+    await rejection(textOf(one, 'alice'))
+    // What failed came from nowhere.
+    expect(tiersOf(recorder)).toEqual(['miss', 'stale', undefined])
+  })
+})
+
 describe('O1 F7 the lock of users', () => {
   test('O1 waiting for a turn is an operation, and all is well', async ({ server, clock, recorder }) => {
     const { one } = await signedIn({ server, clock }, recorder)
