@@ -6,11 +6,7 @@ export { checkLifetime } from './client-settings.ts'
 export { type EffectiveRequest, effectiveRequest, shapeOf } from './effective-request.ts'
 export { createMachineTokens, type MachineTokens } from './machine-tokens.ts'
 export { createClientOpener, type OpenClient } from './open-client.ts'
+export { type OutgoingRequest, outgoingRequest, type RequestCustomizer, withCustomizer } from './request-customizer.ts'
 export type { StoreEntry, StoreKeyMaker } from './store-entries.ts'
-export type {
-  ClientDefinitions,
-  OutgoingRequest,
-  RequestCustomizer,
-  TokenManagerOptions,
-} from './token-manager-options.ts'
+export type { ClientDefinitions, TokenManagerOptions } from './token-manager-options.ts'
 export type { RequestFor } from './typed-request.ts'

@@ -10,7 +10,6 @@ import {
   type AccessToken,
   ConfigurationError,
   type GetTokenOptions,
-  isEvertokenError,
   type TokenRequest,
   type TokenSource,
 } from '../token/index.ts'
@@ -18,7 +17,8 @@ import { type Clock, describe, systemClock, waitFor } from '../util/index.ts'
 import { optionInvalid } from './check.ts'
 import type { MachineClient } from './machine-client.ts'
 import { type OpenClients, openClients } from './open-machine-tokens.ts'
-import type { ClientDefinitions, RequestCustomizer, TokenManagerOptions } from './token-manager-options.ts'
+import { outgoingRequest, type RequestCustomizer, withCustomizer } from './request-customizer.ts'
+import type { ClientDefinitions, TokenManagerOptions } from './token-manager-options.ts'
 import type { RequestFor } from './typed-request.ts'
 
 /** The tokens of machine clients, by the names that the application gave them. */
@@ -115,20 +115,12 @@ function clientNamed({ clients }: OpenClients, name: unknown): MachineClient {
 function customizedSource(
   client: MachineClient,
   clientName: string,
-  { customizeRequest, request = {} }: { customizeRequest: RequestCustomizer; request: TokenRequest | undefined },
+  { customizeRequest, request }: { customizeRequest: RequestCustomizer; request: TokenRequest | undefined },
 ): (target: RequestTarget) => Promise<TokenSource> {
-  return async ({ method, url, headers }) => {
-    try {
-      const outgoing = { clientName, method, url: new URL(url), headers: new Headers(headers), request }
-      return client.sourceOnce(await customizeRequest(outgoing))
-    } catch (cause) {
-      if (isEvertokenError(cause)) throw cause
-      throw new ConfigurationError(`client "${clientName}": expected customizeRequest to work, got an error`, {
-        code: 'customizer_failed',
-        cause,
-      })
-    }
-  }
+  return (target) =>
+    withCustomizer(clientName, async () =>
+      client.sourceOnce(await customizeRequest(outgoingRequest(target, { clientName, request }))),
+    )
 }
 
 /** So long a lock may take to be given back: its lease ends by itself. */

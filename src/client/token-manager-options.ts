@@ -3,27 +3,13 @@ import type { Fetch } from '../oauth/index.ts'
 import type { Serializer } from '../source/index.ts'
 import type { Invalidations, TokenStore, WithLock } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
-import type { TokenRequest } from '../token/index.ts'
-import { type Awaitable, type Clock, describe } from '../util/index.ts'
+import { type Clock, describe } from '../util/index.ts'
 import type { ClientAssertionService } from './assertion-service.ts'
 import { assertFunction, assertMs, assertOptions, optionInvalid } from './check.ts'
 import type { ClientDefinition, LifetimeOptions } from './client-definition.ts'
 import { checkLifetime } from './client-settings.ts'
+import type { RequestCustomizer } from './request-customizer.ts'
 import type { StoreKeyMaker } from './store-entries.ts'
-
-/** The request to an API that a token is wanted for. */
-export interface OutgoingRequest {
-  readonly clientName: string
-  readonly method: string
-  readonly url: URL
-  /** The caller's headers; changes are not sent. */
-  readonly headers: Headers
-  /** The token request as the authorizer or `fetch` was made with. */
-  readonly request: TokenRequest
-}
-
-/** Chooses the token request for one outgoing request: a tenant by host name, say. */
-export type RequestCustomizer = (outgoing: OutgoingRequest) => Awaitable<TokenRequest>
 
 /** Clients by name. */
 export type ClientDefinitions = Readonly<Record<string, ClientDefinition>>

@@ -38,8 +38,11 @@ export interface Proof {
 export interface Prover {
   /** Whether the key is still there. */
   holds(jkt: string): boolean
-  /** Whether the key is there, used already or not: a grant outlives the process that began it. */
-  finds(jkt: string): Promise<boolean>
+  /**
+   * Whether the key is there, used already or not: a grant outlives the process that began it. Where there is a token of it, it is kept until that expires, in
+   * milliseconds since the epoch.
+   */
+  finds(jkt: string, expiresAt?: number): Promise<boolean>
   /**
    * Proves one request; at once where nothing has to be waited for.
    *
@@ -52,9 +55,11 @@ export interface Prover {
 export function createProver(keys: ProofKeys, nonces: Nonces): Prover {
   return {
     holds: (jkt) => keys.keyOf(jkt) !== undefined,
-    async finds(jkt) {
+    async finds(jkt, expiresAt) {
       if (keys.keyOf(jkt) === undefined) await keys.current()
-      return keys.keyOf(jkt) !== undefined
+      const key = keys.keyOf(jkt)
+      if (key !== undefined && expiresAt !== undefined) keys.obtained(key, expiresAt)
+      return key !== undefined
     },
     prove(request) {
       const key = keys.keyOf(request.jkt)

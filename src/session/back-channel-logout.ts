@@ -85,7 +85,7 @@ async function endSessions({ client, sessions }: LogoutReceiver, token: LogoutTo
   }
   // The server waits for an answer, and may not take requests of this client while it does.
   const revocable = ended.filter((set) => !isOffline(set))
-  if (revocable.length > 0) client.afterwards(() => revokeAll(client.env, revocable))
+  if (revocable.length > 0) client.env.closing.afterwards(() => revokeAll(client.env, revocable))
 }
 
 /** Section 2.7. One after the other: a user may have had many sessions. */

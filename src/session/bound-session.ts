@@ -4,10 +4,11 @@ import type { TokenSet } from './token-set.ts'
 
 /**
  * A session as one request of one user sees it. What another client has begun is none for this one: its refresh token must not be sent to another server. And whoever
- * has begun with the tokens of one user never goes on with those of another, who has signed in in the same browser meanwhile.
+ * has begun with the tokens of one user never goes on with those of another, or of another sign-in under another id, which came in the same browser meanwhile.
  */
 export function boundSession(session: SessionTokens, client: string): SessionTokens {
   let user: TokenSet | undefined
+  let { id } = session
   return {
     // A sign-in may give it another one.
     get id() {
@@ -15,16 +16,21 @@ export function boundSession(session: SessionTokens, client: string): SessionTok
     },
     kind: session.kind ?? 'stored',
     async load() {
+      if (session.id !== id) return undefined
       const set = await session.load()
-      if (set === undefined || set.client !== client) return undefined
+      if (set === undefined || set.client !== client || session.id !== id) return undefined
       user ??= set
       return isSameUser(user, set) ? set : undefined
     },
     async save(set) {
+      if (session.id !== id) return false
       const isKept = await session.save(set)
-      if (isKept) user = set
+      if (isKept) {
+        user = set
+        id = session.id
+      }
       return isKept
     },
-    clear: () => session.clear(),
+    clear: () => (session.id === id ? session.clear() : undefined),
   }
 }

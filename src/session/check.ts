@@ -10,18 +10,20 @@ const OPTIONS = [
   'store',
   'lock',
   'transformClaims',
+  'customizeRequest',
   'clientAssertion',
   'nonceStore',
   'telemetry',
   'fetch',
   'lifetime',
   'deadlineMs',
+  'closeMs',
   'replay',
   'graceMs',
   'maxSessions',
   'clock',
 ]
-const FUNCTIONS = ['lock', 'transformClaims', 'clientAssertion', 'fetch'] as const
+const FUNCTIONS = ['lock', 'transformClaims', 'customizeRequest', 'clientAssertion', 'fetch'] as const
 const METHODS = {
   subjects: ['ofSubject'],
   store: ['get', 'set', 'delete'],
@@ -52,7 +54,8 @@ export function checkUserManagerOptions(options: unknown): void {
   }
   checkLifetime(SUBJECT, lifetime)
   if (typeof replay !== 'boolean') throw optionInvalid(SUBJECT, `replay to be a boolean, got ${describe(replay)}`)
-  for (const option of ['deadlineMs', 'graceMs', 'maxSessions']) assertCount(SUBJECT, option, options[option])
+  for (const option of ['deadlineMs', 'closeMs', 'graceMs', 'maxSessions'])
+    assertCount(SUBJECT, option, options[option])
 }
 
 const SESSION_METHODS = ['load', 'save', 'clear'] as const

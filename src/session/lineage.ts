@@ -97,8 +97,8 @@ export class Lineage {
   async prepare({ accessTokens }: TokenSet): Promise<void> {
     const { dpop } = this.#env
     if (dpop === undefined) return
-    const bound = new Set(accessTokens.flatMap(({ token }) => token.jkt ?? []))
-    for (const jkt of bound) await dpop.prover.finds(jkt)
+    for (const { token } of accessTokens)
+      if (token.jkt !== undefined) await dpop.prover.finds(token.jkt, token.expiresAt)
   }
 
   /** The token of a set that needs nothing, if there is one. */

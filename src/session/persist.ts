@@ -48,8 +48,8 @@ export async function persist(env: SessionEnvironment, lineage: Lineage, keeping
     throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   }
   if (saved === 'failed' || saved === 'refused') {
-    telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
-    if (saved === 'failed') void keepTrying(env, lineage, keeping)
+    tellOfFailure(env)
+    if (saved === 'failed') env.closing.afterwards(() => keepTrying(env, lineage, keeping))
   } else if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
   return next
 }
@@ -119,13 +119,22 @@ export async function saveOnce(
   }
 }
 
-/** The set is nowhere but here: it is offered again until it is kept, or until something newer is there. */
+/** The set is nowhere but here: it is offered again until it is kept, or something newer is there, or the manager closes. An event tells when nothing more is tried. */
 async function keepTrying(env: SessionEnvironment, lineage: Lineage, { ask, before, next }: Keeping): Promise<void> {
-  for (let tries = 0; tries < LATER_TRIES; tries++) {
-    await delay(env.oauth.clock, Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
+  const { closing } = env
+  for (let tries = 0, isLast = false; tries < LATER_TRIES && !isLast; tries++) {
+    await closing.pause(Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
+    isLast = closing.hasBegun
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
-    if ((await saveOnce(env, ask.session, next)) !== 'failed') return
+    const saved = await saveOnce(env, ask.session, next)
+    if (saved === 'kept' || saved === 'passed_over') return
     // Until it is kept, the others find it there and nowhere else.
     await keepSuccessor(env, before, next)
+    if (saved === 'refused') break
   }
+  tellOfFailure(env)
+}
+
+function tellOfFailure({ telemetry, oauth }: SessionEnvironment): void {
+  telemetry.note({ name: 'session_persist_failed', client: oauth.clientName })
 }

@@ -23,6 +23,8 @@ export type Wish = Pick<RefreshAsk, 'known' | 'request' | 'rejected' | 'isForced
 export interface RefreshResult {
   readonly set: TokenSet
   readonly token: AccessToken
+  /** Whether somebody else has got it, or the server was asked. */
+  readonly cache: 'l2' | 'miss'
 }
 
 /** A token that was given, and until when it is given again without another look at what it is out of. */

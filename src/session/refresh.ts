@@ -40,7 +40,7 @@ async function found(lineage: Lineage, ask: RefreshAsk, set: TokenSet): Promise<
   lineage.learned(set)
   await lineage.prepare(set)
   const token = lineage.fresh(set, ask)
-  return token === undefined ? undefined : { set, token }
+  return token === undefined ? undefined : { set, token, cache: 'l2' }
 }
 
 /** Somebody whose turn it is; without a lock there are no turns, and the session is claimed instead. */

@@ -1,7 +1,8 @@
 import { type ClientAuthentication, revokeToken } from '../oauth/index.ts'
 import { errorName } from '../telemetry/index.ts'
 import { isEvertokenError, type TokenRequest, TransportError } from '../token/index.ts'
-import { delay, withDeadline } from '../util/index.ts'
+import { withDeadline } from '../util/index.ts'
+import { revocationRequest } from './request-customizer.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { TokenSet } from './token-set.ts'
 
@@ -19,9 +20,11 @@ export interface RevocationOutcome {
 export async function revokeSet(
   env: SessionEnvironment,
   set: TokenSet,
-  request: TokenRequest = {},
+  given?: TokenRequest,
 ): Promise<RevocationOutcome> {
   const { refreshToken, jkt, accessTokens } = set
+  const request = given ?? (await ownRequest(env))
+  if (request === undefined) return { isComplete: false }
   const { parameters } = request
   const authentication = env.authenticationFor(request)
   const isRevoked =
@@ -35,6 +38,16 @@ export async function revokeSet(
     ),
   )
   return { isComplete: (refreshToken === undefined || isRevoked) && done.every(Boolean) }
+}
+
+/** Of a revocation that nobody asked for by itself; nothing, and an event, where the customiser fails. */
+async function ownRequest(env: SessionEnvironment): Promise<TokenRequest | undefined> {
+  try {
+    return (await revocationRequest(env, undefined)) ?? {}
+  } catch (error) {
+    failed(env, error)
+    return undefined
+  }
 }
 
 interface Revocable {
@@ -56,19 +69,21 @@ async function revoke(env: SessionEnvironment, revocable: Revocable): Promise<bo
     return true
   } catch (error) {
     // Whoever signs out waits for one try and no longer.
-    if (isEvertokenError(error) && error.retryable) void tryAgain(env, revocable, error)
+    if (isEvertokenError(error) && error.retryable) env.closing.afterwards(() => tryAgain(env, revocable, error))
     else failed(env, error)
     return false
   }
 }
 
-/** The token is taken to live until the server has been told. */
+/** The token is taken to live until the server has been told; a manager that closes does not wait for long. */
 async function tryAgain(env: SessionEnvironment, revocable: Revocable, first: unknown): Promise<void> {
-  const { clock } = env.oauth
+  const { closing, oauth } = env
   let error = first
-  for (let tries = 1; tries < MAX_TRIES && isEvertokenError(error) && error.retryable; tries++) {
-    const askedMs = 'retryAt' in error && error.retryAt !== undefined ? error.retryAt - clock.now() : 0
-    await delay(clock, Math.min(Math.max(FIRST_PAUSE_MS * 2 ** (tries - 1), askedMs), LONGEST_PAUSE_MS))
+  let isLast = false
+  for (let tries = 1; tries < MAX_TRIES && !isLast && isEvertokenError(error) && error.retryable; tries++) {
+    const askedMs = 'retryAt' in error && error.retryAt !== undefined ? error.retryAt - oauth.clock.now() : 0
+    await closing.pause(Math.min(Math.max(FIRST_PAUSE_MS * 2 ** (tries - 1), askedMs), LONGEST_PAUSE_MS))
+    isLast = closing.hasBegun
     try {
       return await send(env, revocable)
     } catch (next) {

@@ -5,6 +5,8 @@ import type { Telemetry } from '../telemetry/index.ts'
 import type { TokenRequest } from '../token/index.ts'
 import type { Random } from '../util/index.ts'
 import type { ClaimsTransform } from './claims.ts'
+import type { Closing } from './closing.ts'
+import type { Customized } from './request-customizer.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 /** What the sessions of one client have in common. */
@@ -13,10 +15,15 @@ export interface SessionEnvironment {
   readonly dpop: ClientDPoP | undefined
   /** How the client proves itself for one request of a user. */
   readonly authenticationFor: (request: TokenRequest) => ClientAuthentication
+  /** Asks the customiser what a request is to be; none where there is no customiser. */
+  readonly customized: Customized | undefined
   readonly memory: SharedMemory
+  readonly closing: Closing
   /** Held while a refresh token is spent. */
   readonly lock: WithLock
   readonly telemetry: Telemetry
+  /** Whether anybody listens to that. */
+  readonly isObserved: boolean
   readonly random: Random
   readonly transformClaims: ClaimsTransform | undefined
   /** Whether a refresh whose answer got lost is sent once more at once. */

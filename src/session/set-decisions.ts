@@ -46,7 +46,7 @@ export function newest(first: TokenSet, other: TokenSet | undefined): TokenSet {
 
 /** Whether one set comes from the other by refreshes. */
 export function isSameSignIn(set: TokenSet, other: TokenSet): boolean {
-  return set.startedAt === other.startedAt && set.subject === other.subject && set.issuer === other.issuer
+  return set.startedAt === other.startedAt && isSameUser(set, other)
 }
 
 /** The newer one of two that may not be there. */

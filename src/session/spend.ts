@@ -1,6 +1,8 @@
-import { TokenResponseError } from '../token/index.ts'
+import { closedError } from '../source/index.ts'
+import { TokenResponseError, TransportError } from '../token/index.ts'
 import { unclaimed } from './claim.ts'
 import { withClaims } from './claims.ts'
+import type { Closing } from './closing.ts'
 import { noTurn } from './in-turn.ts'
 import { reread } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
@@ -48,13 +50,14 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
   // The session goes on; this request does not get what it needs.
   if (!isGranted) throw notGranted(clientName, scope, missing)
   // Another process has written a newer set: its token is as good.
-  return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
+  return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token), cache: 'miss' }
 }
 
 /** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
 async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshAnswer> {
-  const { memory } = env
+  const { memory, closing } = env
   const refreshToken = set.refreshToken ?? ''
+  if (closing.isOver) throw closedError()
   const noted = await memory.beginRefresh(refreshToken)
   // Where nothing can be noted there will be no successor either, and a cookie of before would be all that others have.
   if (noted === 'unknown' && ask.session.kind === 'carried') throw noTurn()
@@ -69,7 +72,7 @@ async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }:
       }
       if (failure === 'ambiguous') {
         wasInterrupted = true
-        if (tries === 1 && env.replays) continue
+        if (tries === 1 && env.replays && isWorthReplay(closing, error)) continue
         throw error
       }
       // It was spent by us, or by a process that was killed before it could keep the answer.
@@ -83,6 +86,11 @@ async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }:
       throw error
     }
   }
+}
+
+/** Whoever closes waits until an answer that got lost is asked for again, but not for a server that has had all its time. */
+function isWorthReplay({ hasBegun, isOver }: Closing, error: unknown): boolean {
+  return !(isOver || (hasBegun && error instanceof TransportError && error.code === 'timeout'))
 }
 
 /** How a session ends by itself. */

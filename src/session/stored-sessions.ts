@@ -1,10 +1,11 @@
 import { assertRecordStore, type RecordStore } from '../store/index.ts'
 import { assertCount, assertMethods, assertOptions, ConfigurationError } from '../token/index.ts'
-import { type Clock, canonicalText, describe, randomId, sha256, systemClock } from '../util/index.ts'
+import { type Clock, describe, systemClock } from '../util/index.ts'
 import { createIndexedSessions } from './indexed-sessions.ts'
 import { type EndableSessions, isOffline } from './logout.ts'
 import { createSessionRecords } from './session-records.ts'
 import type { SessionTokens } from './session-tokens.ts'
+import { type SessionPlace, StoredSession, subjectSession } from './stored-session.ts'
 import type { SubjectSessions } from './subject-sessions.ts'
 
 /** How long sessions last. */
@@ -21,17 +22,17 @@ export interface StoredSessions extends SubjectSessions, EndableSessions {
   /** A new one, whose id a browser may carry. Nothing is written before something is saved. */
   create(): SessionTokens
   /**
-   * The one with this id.
+   * The one with this id, as a browser has sent it; a new one for any other text. A sign-in that is saved there changes the id.
    *
-   * @throws ConfigurationError with code `session_invalid` for what no id can be.
+   * @throws ConfigurationError with code `session_invalid` for what is no text, or an empty one.
    */
   open(id: string): SessionTokens
 }
 
 const HOUR_MS = 60 * 60 * 1000
 const DAY_MS = 24 * HOUR_MS
-/** What `create` makes has 22 characters of 6 bits. */
-const MIN_ID_LENGTH = 16
+/** What `create` makes. */
+const ID = /^[\w-]{24}$/
 
 /**
  * Keeps the tokens of users in a record store. The store sees a hash of an id and not the id, so that whoever reads it cannot use the sessions; encrypt what
@@ -50,26 +51,24 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
   const kept = createSessionRecords(records, { idleMs, absoluteMs, clock })
   const indexed = createIndexedSessions({ records, kept, absoluteMs, clock })
 
-  function session(id: string, isOfSubject: boolean): SessionTokens {
-    const key = sha256(canonicalText([1, 'session', id]))
-    return {
-      id,
-      kind: 'stored',
-      load: async () => kept.load(await key),
-      // What is kept for jobs with the user's leave outlives every logout: nobody has to find it.
-      save: async (set) => (isOfSubject && isOffline(set) ? kept : indexed).save(await key, set),
-      clear: async () => indexed.clear(await key),
-    }
+  const ofBrowsers: SessionPlace = { load: kept.load, save: indexed.save, clear: indexed.clear }
+  // What is kept for jobs with the user's leave outlives every logout: nobody has to find it.
+  const ofSubjects: SessionPlace = {
+    ...ofBrowsers,
+    save: (key, set) => (isOffline(set) ? kept : indexed).save(key, set),
   }
   return {
-    create: () => session(randomId(), false),
+    create: () => new StoredSession(ofBrowsers),
     open(id) {
-      if (typeof id === 'string' && id.length >= MIN_ID_LENGTH) return session(id, false)
-      throw new ConfigurationError(`storedSessions: expected the id of a session, got ${describe(id)}`, {
-        code: 'session_invalid',
-      })
+      if (typeof id !== 'string' || id === '') {
+        throw new ConfigurationError(`storedSessions: expected the id of a session, got ${describe(id)}`, {
+          code: 'session_invalid',
+        })
+      }
+      // Browsers send anything. What no session can have as its id is none, and what is saved there has an id of its own.
+      return ID.test(id) ? new StoredSession(ofBrowsers, id) : new StoredSession(ofBrowsers)
     },
-    ofSubject: ({ issuer, clientId, subject }) => session(canonicalText(['subject', issuer, clientId, subject]), true),
+    ofSubject: (subject) => subjectSession(ofSubjects, subject),
     end: (logout) => indexed.end(logout),
   }
 }

@@ -23,10 +23,14 @@ export class UserClient {
   readonly env: SessionEnvironment
   readonly memoryMs: number
   readonly #runDetached: RunDetached
-  readonly #idle: LRUCache<string, Lineage>
-  /** A lineage in which something is under way must not be made a second time. */
-  readonly #busy = new Map<string, Lineage>()
-  readonly #afterwards = new Set<Promise<void>>()
+  /** Lineages that are remembered though nobody holds them. */
+  readonly #recent: LRUCache<string, Lineage>
+  /** One that somebody holds, or in which something is under way, must not be made a second time. */
+  readonly #alive = new Map<string, WeakRef<Lineage>>()
+  readonly #collected = new FinalizationRegistry<string>((name) => {
+    if (this.#alive.get(name)?.deref() === undefined) this.#alive.delete(name)
+  })
+  readonly #flights = new Set<Promise<unknown>>()
   #usual: SessionRequest | undefined
   #isClosed = false
 
@@ -35,12 +39,7 @@ export class UserClient {
     this.env = env
     this.memoryMs = memoryMs
     this.#runDetached = runDetached
-    this.#idle = new LRUCache({
-      max: maxSessions,
-      dispose: (lineage, id, reason) => {
-        if (reason === 'evict' && lineage.isBusy) this.#busy.set(id, lineage)
-      },
-    })
+    this.#recent = new LRUCache({ max: maxSessions })
   }
 
   get name(): string {
@@ -80,30 +79,37 @@ export class UserClient {
       throw new ConfigurationError(message, { code: 'session_invalid' })
     }
     const name = await sha256(canonicalText([1, 'lineage', this.mark, id]))
-    // No await between the look and the claim.
-    for (const [busy, lineage] of this.#busy) if (!lineage.isBusy) this.#busy.delete(busy)
-    const known = this.#idle.get(name) ?? this.#busy.get(name)
-    const lineage = known ?? new Lineage(name, this.env, this.#runDetached)
-    this.#idle.set(name, lineage)
+    const lineage = this.#recent.get(name) ?? this.#alive.get(name)?.deref() ?? this.#made(name)
+    this.#recent.set(name, lineage)
     return lineage
+  }
+
+  #made(name: string): Lineage {
+    const lineage = new Lineage(name, this.env, (task) => this.#watched(task))
+    this.#alive.set(name, new WeakRef(lineage))
+    this.#collected.register(lineage, name)
+    return lineage
+  }
+
+  #watched<T>(task: () => Promise<T>): Promise<T> {
+    const flight = this.#runDetached(task)
+    this.#flights.add(flight)
+    const landed = (): void => void this.#flights.delete(flight)
+    flight.then(landed, landed)
+    return flight
   }
 
   get isOpen(): boolean {
     return !this.#isClosed
   }
 
-  /** Does something that nobody waits for but `close`, and whose failure nobody hears of. */
-  afterwards(task: () => Promise<void>): void {
-    const done = this.#runDetached(task)
-      .catch(() => {})
-      .finally(() => this.#afterwards.delete(done))
-    this.#afterwards.add(done)
+  /** Refuses new calls. */
+  close(): void {
+    this.#isClosed = true
   }
 
-  /** Refuses new calls, and waits for refreshes that are under way: what they bring has to be kept. */
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await Promise.all(this.#afterwards)
-    await Promise.all([...this.#idle.values(), ...this.#busy.values()].map((lineage) => lineage.settled()))
+  /** Resolves when no refresh is under way any more: what they bring has to be kept. */
+  async settled(): Promise<void> {
+    while (this.#flights.size > 0) await Promise.allSettled(this.#flights)
   }
 }

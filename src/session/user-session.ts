@@ -1,12 +1,6 @@
-import { closedError } from '../source/index.ts'
-import {
-  type AccessToken,
-  type GetTokenOptions,
-  SessionError,
-  StoreError,
-  type TokenRequest,
-  type TokenSource,
-} from '../token/index.ts'
+import { closedError, type SlotOptions } from '../source/index.ts'
+import type { Outcome } from '../telemetry/index.ts'
+import { type AccessToken, SessionError, StoreError, type TokenRequest, type TokenSource } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
 import { pause } from './claim.ts'
 import type { Lineage } from './lineage.ts'
@@ -22,7 +16,7 @@ import type { UserClient } from './user-client.ts'
 
 /** Longer than the mark of a sign-out is ahead of its time. */
 const PATIENCE_MS = 1500
-const NO_OPTIONS: GetTokenOptions = {}
+const NO_OPTIONS: SlotOptions = {}
 
 /** One session as one request or one job sees it. */
 export class UserSession {
@@ -38,13 +32,16 @@ export class UserSession {
     const wanted = this.#client.requestOf(request)
     let given: Given | undefined
     return {
-      getToken: (options = NO_OPTIONS) => {
-        const { signal, rejected, forceRenewal: isForced = false } = options
+      getToken: (options: SlotOptions = NO_OPTIONS) => {
+        const { signal, rejected, forceRenewal: isForced = false, outcome } = options
         if (signal?.aborted) return Promise.reject(signal.reason)
         given = rejected === undefined && !isForced ? this.#give(wanted, given) : undefined
+        if (given === undefined) {
+          return this.#obtain({ session: this.#loaded.session, request: wanted, rejected, isForced, signal }, outcome)
+        }
         // Most calls of a session that is loaded end here.
-        if (given !== undefined) return given.answer
-        return this.#obtain({ session: this.#loaded.session, request: wanted, rejected, isForced, signal })
+        if (outcome !== undefined) outcome.cache = 'l1'
+        return given.answer
       },
     }
   }
@@ -77,7 +74,7 @@ export class UserSession {
       set = changedSet(login, { generation: Math.floor(this.#now) })
     }
     const lineage = await this.#loaded.lineage
-    if (session.kind !== 'carried') return
+    if (session.kind !== 'carried' && lineage === before) return
     // Nothing that is under way for the one before may reach the browser any more.
     if (lineage !== before) before.endWith('signed_out', set.generation - 1)
     // A cookie is not compared: requests of the user before have to hear of it otherwise.
@@ -124,32 +121,37 @@ export class UserSession {
     return last !== undefined && last.set === set && now < last.until ? last : this.#loaded.ready?.give(set, shape)
   }
 
-  async #obtain(wanted: Omit<RefreshAsk, 'known'>): Promise<AccessToken> {
+  async #obtain(wanted: Omit<RefreshAsk, 'known'>, outcome: Outcome = {}): Promise<AccessToken> {
     const { signal } = wanted
     const { name, isOpen } = this.#client
     if (!isOpen) throw closedError()
     const lineage = await this.#loaded.lineage
+    const from = (cache: NonNullable<Outcome['cache']>, token: AccessToken): AccessToken => {
+      outcome.cache = cache
+      return token
+    }
+    const read = this.#loaded.atHand() === undefined ? 'l2' : 'l1'
     const known = await waitFor(this.#loaded.find(), signal)
     if (known === undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
     if (hasExpired(known, this.#now)) throw sessionEnded(name, 'session_expired')
     const ask = { ...wanted, known }
     await lineage.prepare(known)
     const fresh = lineage.fresh(known, ask)
-    if (fresh !== undefined) return fresh
+    if (fresh !== undefined) return from(read, fresh)
     const refused = lineage.tooEarlyFor(known, ask)
-    if (refused !== undefined) return refused
+    if (refused !== undefined) return from(read, refused)
     const living = wanted.isForced ? undefined : lineage.living(known, ask)
     // One caller waits; the others go on with what they have.
-    if (living !== undefined && lineage.isBusy) return living
+    if (living !== undefined && lineage.isBusy) return from('stale', living)
     try {
-      const { set, token } = await this.#refresh(lineage, ask)
+      const { set, token, cache } = await this.#refresh(lineage, ask)
       await this.#loaded.carry(set)
-      return token
+      return from(cache, token)
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       // Late is better than never: the token that is to be renewed is good until it expires.
       const late = wanted.isForced || isOver(error) ? undefined : lineage.living(known, ask)
-      if (late !== undefined) return late
+      if (late !== undefined) return from('stale', late)
       throw error
     }
   }

@@ -8,14 +8,23 @@ import {
 import type { NonceStore } from '../dpop/index.ts'
 import type { Fetch } from '../oauth/index.ts'
 import { RENEWAL_WINDOWS } from '../source/index.ts'
-import { localLock, type TokenStore, type WithLock } from '../store/index.ts'
+import { localLock, observedLock, type TokenStore, type WithLock } from '../store/index.ts'
 import { harmless, noTelemetry, type Telemetry } from '../telemetry/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
-import { type Clock, createDetachedRunner, describe, secureRandom, systemClock } from '../util/index.ts'
+import {
+  type Clock,
+  createDetachedRunner,
+  describe,
+  type RunDetached,
+  secureRandom,
+  systemClock,
+} from '../util/index.ts'
 import { assertSession, checkUserManagerOptions } from './check.ts'
 import type { ClaimsTransform } from './claims.ts'
+import { type Closing, createClosing } from './closing.ts'
 import { createLogoutMemory } from './logout-memory.ts'
 import { keepManaged } from './managed-clients.ts'
+import { customizedBy, type UserRequestCustomizer } from './request-customizer.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import type { SubjectSessions } from './subject-sessions.ts'
@@ -34,6 +43,8 @@ export interface UserTokenManagerOptions<Clients extends ClientDefinitions> {
   readonly lock?: WithLock | undefined
   /** Makes of a user's claims what is kept with the tokens; asked after a login and after each refresh. */
   readonly transformClaims?: ClaimsTransform | undefined
+  /** Asked for every token request of a user, before a token is looked up, and for every revocation. */
+  readonly customizeRequest?: UserRequestCustomizer | undefined
   /** Central service for client assertions, asked before a client's own `authentication`. */
   readonly clientAssertion?: ClientAssertionService | undefined
   /** DPoP nonces are shared through it. */
@@ -46,6 +57,8 @@ export interface UserTokenManagerOptions<Clients extends ClientDefinitions> {
   readonly lifetime?: LifetimeOptions | undefined
   /** How long one request to a server may take, in milliseconds. Default 10,000. */
   readonly deadlineMs?: number | undefined
+  /** How long `close` waits for what is under way, in milliseconds. Default 10,000. */
+  readonly closeMs?: number | undefined
   /** Whether a refresh whose answer got lost is sent once more at once: servers with a grace period answer the same again. Default true. */
   readonly replay?: boolean | undefined
   /** For so long whoever still has the refresh token before finds what came after it, in milliseconds. Default 60,000. */
@@ -70,11 +83,15 @@ export interface UserTokenManager<Clients extends ClientDefinitions> {
    * @throws ConfigurationError for a subject that is empty or no text, and where there are no `subjects`.
    */
   forSubject(name: keyof Clients & string, subject: string): UserTokens
-  /** Refuses new calls, and waits for refreshes that are under way: what they bring has to be kept. */
+  /**
+   * Refuses new calls, and waits for what is under way, for `closeMs` at most: refreshes and sign-outs. Tokens that the session store has not taken, and tokens that the
+   * server has not taken back, are offered once more. Nothing is sent to a server for a refresh after that.
+   */
   close(): Promise<void>
 }
 
 const DEADLINE_MS = 10_000
+const CLOSE_MS = 10_000
 const GRACE_MS = 60_000
 const MAX_SESSIONS = 10_000
 const MEMORY_MS = 60_000
@@ -88,7 +105,11 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
   options: UserTokenManagerOptions<Clients>,
 ): UserTokenManager<Clients> {
   checkUserManagerOptions(options)
-  const clients = openUserClients(options)
+  const { clock = systemClock, closeMs = CLOSE_MS } = options
+  const runDetached = createDetachedRunner()
+  const closing = createClosing({ clock, runDetached, closeMs })
+  const clients = openUserClients(options, { runDetached, closing })
+  let closed: Promise<void> | undefined
   const clientNamed = (name: string): UserClient => {
     const client = clients.get(name)
     if (client !== undefined) return client
@@ -122,21 +143,27 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
         options.subjects.ofSubject({ issuer: issuer ?? String(tokenEndpoint), clientId, subject }),
       )
     },
-    async close() {
-      await Promise.all([...clients.values()].map((client) => client.close()))
+    close() {
+      const all = [...clients.values()]
+      for (const client of all) client.close()
+      closed ??= closing.close(() => Promise.all(all.map((client) => client.settled())))
+      return closed
     },
   }
   keepManaged(manager, { clientNamed, logouts: createLogoutMemory(options) })
   return manager
 }
 
-function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): ReadonlyMap<string, UserClient> {
+function openUserClients(
+  options: UserTokenManagerOptions<ClientDefinitions>,
+  { runDetached, closing }: { readonly runDetached: RunDetached; readonly closing: Closing },
+): ReadonlyMap<string, UserClient> {
   const { clock = systemClock, deadlineMs = DEADLINE_MS, maxSessions = MAX_SESSIONS, graceMs = GRACE_MS } = options
-  const { clientAssertion, transformClaims, lock = localLock() } = options
+  const { clientAssertion, transformClaims, customizeRequest } = options
   const telemetry = harmless(options.telemetry ?? noTelemetry)
+  const lock = options.lock === undefined ? localLock() : observedLock(options.lock, telemetry)
   const memory = createSharedMemory({ store: options.store, clock, telemetry, graceMs, maxEntries: maxSessions })
   const open = createClientOpener(options, { clock, telemetry })
-  const runDetached = createDetachedRunner()
   return new Map(
     Object.entries(options.clients).map(([name, given]) => {
       const { definition, dpop, oauth, lifetime } = open(name, given)
@@ -145,9 +172,12 @@ function openUserClients(options: UserTokenManagerOptions<ClientDefinitions>): R
         oauth,
         dpop,
         authenticationFor: (request: TokenRequest) => authenticationFor({ request, service: clientAssertion, own }),
+        customized: customizeRequest && customizedBy(customizeRequest, { clientName: name, definition }),
         memory,
+        closing,
         lock,
         telemetry,
+        isObserved: options.telemetry !== undefined,
         random: secureRandom,
         transformClaims,
         replays: options.replay ?? true,

@@ -2,12 +2,14 @@ import { type AuthorizedFetch, authorizedFetch } from '../fetch/index.ts'
 import { createAuthorizer, type Destination, destinationRules, type RequestAuthorizer } from '../resource/index.ts'
 import type { TokenRequest, TokenSource } from '../token/index.ts'
 import { adopted, type LoginResponse } from './adopt.ts'
+import { revocationRequest } from './request-customizer.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { signInBy } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 import { UserSession } from './user-session.ts'
+import { userSources } from './user-sources.ts'
 
 /** The tokens of one user, for as long as one request or one job lasts, or for longer. */
 export interface UserTokens {
@@ -54,26 +56,28 @@ export interface UserState {
 export function userTokens(client: UserClient, session: SessionTokens): UserTokens {
   const user = new UserSession(client, session)
   const { env, name } = client
+  const { closing } = env
+  const sources = userSources(client, user)
   const authorizer = (destination: Destination, request?: TokenRequest): RequestAuthorizer => {
     const rules = destinationRules(destination, `client "${name}"`)
-    const own = user.source(request)
+    const sourceFor = sources.byTarget(request)
     const { clock } = env.oauth
-    return createAuthorizer({ sourceFor: () => own, rules, prover: env.dpop?.prover, clock, telemetry: env.telemetry })
+    return createAuthorizer({ sourceFor, rules, prover: env.dpop?.prover, clock, telemetry: env.telemetry })
   }
   return {
-    source: (request) => user.source(request),
+    source: sources.of,
     authorizer,
     fetch(destination, request) {
       const { baseUrl } = destinationRules(destination, `client "${name}"`)
       return authorizedFetch(authorizer(destination, request), { baseUrl, certificate: client.definition.certificate })
     },
-    adopt: async (login) => user.begin(await adopted(client, login)),
+    adopt: (login) => closing.during(adopted(client, login).then((set) => user.begin(set))),
     async read() {
       const set = await user.find()
       return set === undefined ? undefined : stateOf(set)
     },
-    revoke: (request) => user.revoke(request),
-    signOut: (request) => user.signOut(request),
+    revoke: (request) => closing.during(revocationRequest(env, request).then((own) => user.revoke(own))),
+    signOut: (request) => closing.during(revocationRequest(env, request).then((own) => user.signOut(own))),
   }
 }
 

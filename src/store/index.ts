@@ -25,6 +25,7 @@ export { LEASE_OPTIONS, type Lease, type LeaseOptions, leaseFrom } from './lock-
 export { type MemoryRecordsOptions, memoryRecords } from './memory-records.ts'
 export { type MemoryStoreOptions, memoryStore } from './memory-store.ts'
 export { type GivenKey, keyBytes, keyInvalid, type NamedKeys, namedKeys } from './named-keys.ts'
+export { observedLock } from './observed-lock.ts'
 export { prefixedStore } from './prefixed-store.ts'
 export { assertRecordStore, type RecordStore, type RecordWrite } from './record-store.ts'
 export { assertStore, type TokenStore } from './token-store.ts'

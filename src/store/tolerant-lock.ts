@@ -1,6 +1,7 @@
-import { errorName, observe, type Telemetry } from '../telemetry/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
 import { StoreError } from '../token/index.ts'
 import { type Clock, waitFor } from '../util/index.ts'
+import { observedLock } from './observed-lock.ts'
 import type { Turn, WithLock, WithLockOptions } from './with-lock.ts'
 
 /** What a {@link tolerantLock} needs. */
@@ -18,13 +19,7 @@ export interface TolerantLockOptions {
  * that acts as itself. An event tells of each change from having locks to doing without, and back.
  */
 export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs, running }: TolerantLockOptions): WithLock {
-  let isDown = false
-
-  function turned(down: boolean, error?: unknown): void {
-    if (down === isDown) return
-    isDown = down
-    telemetry.note(down ? { name: 'lock_down', error: errorName(error) } : { name: 'lock_up' })
-  }
+  const observed = observedLock(lock, telemetry)
 
   return async <T>(
     name: string,
@@ -35,34 +30,24 @@ export function tolerantLock(lock: WithLock, { clock, telemetry, waitMs, running
     const late = (): StoreError =>
       new StoreError(`expected the lock within ${waitMs} ms, got no turn`, { code: 'lock_timeout' })
     const cancel = clock.setTimer(() => patience.abort(late()), waitMs)
-    const watch = watchWait(telemetry)
     const waiting = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
     const turn = createOwnTurn<T>()
     const inTurn = (given?: Turn): Promise<T> => {
-      // A lock that does not listen may give its turn to somebody who has gone on without.
-      if (waiting.aborted) throw waiting.reason
       cancel()
-      turned(false)
-      watch.end()
       return turn.begin(task(given))
     }
     try {
-      const locked = Promise.resolve(lock(name, inTurn, { signal: waiting, onLost, meanwhile }))
+      const locked = observed(name, inTurn, { signal: waiting, onLost, meanwhile })
       keep(running, locked)
       // Nobody waits until the lock is given back.
-      const result = await waitFor(Promise.race([turn.outcome, locked]), waiting)
-      turned(false)
-      return result
+      return await waitFor(Promise.race([turn.outcome, locked]), waiting)
     } catch (error) {
-      watch.end(error)
       if (signal?.aborted) throw error
       // What came of the task counts, whatever the lock says after it.
       if (turn.hasBegun) return await turn.outcome
-      turned(true, error)
       return await task()
     } finally {
       cancel()
-      watch.end()
     }
   }
 }
@@ -104,16 +89,4 @@ function keep(running: Set<Promise<unknown>> | undefined, locked: Promise<unknow
   if (running === undefined) return
   running.add(done)
   void done.then(() => running.delete(done))
-}
-
-/** One waiting as an operation, `lock.wait`: it ends with the turn, or with what made that needless. */
-function watchWait(telemetry: Telemetry): { end(error?: unknown): void } {
-  let end = (_error?: unknown): void => {}
-  const waited = new Promise<void>((resolve, reject) => {
-    end = (error) => (error === undefined ? resolve() : reject(error))
-  })
-  // Nobody else listens: whoever waits hears of the error by itself.
-  waited.catch(() => {})
-  observe(telemetry, { name: 'lock.wait', lock: 'tokens' }, () => waited).catch(() => {})
-  return { end }
 }

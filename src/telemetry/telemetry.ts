@@ -48,7 +48,7 @@ export interface Outcome {
   /** `code` of the error that ended the operation. */
   error?: string
   /**
-   * Where the token of a `token.get` came from: memory (`l1`), memory although it is time for a renewal or a look into the store (`stale`), the shared store (`l2`), or the server (`miss`).
+   * Where the token of a `token.get` came from: memory (`l1`), memory although it is time for a renewal or a look into the store (`stale`), the shared store or a user's session (`l2`), or the server (`miss`).
    */
   cache?: 'l1' | 'l2' | 'miss' | 'stale'
 }
@@ -88,7 +88,7 @@ export type TelemetryEvent =
     }
   /** The store answers again. */
   | { readonly name: 'store_up'; readonly store: StoreName; readonly access: 'read' | 'write' }
-  /** The lock that processes share is not to be had: tokens are asked for without it. */
+  /** The lock that processes share is not to be had: machine clients ask for tokens without it, and sessions of users are claimed in their own place or not refreshed. */
   | { readonly name: 'lock_down'; readonly error: string }
   /** The lock is to be had again. */
   | { readonly name: 'lock_up' }
@@ -102,7 +102,7 @@ export type TelemetryEvent =
   | { readonly name: 'logout_failed'; readonly client: string; readonly reason: string }
   /** One write of a user's tokens failed; it is tried again. */
   | { readonly name: 'session_write_failed'; readonly client: string; readonly error: string }
-  /** A user's new tokens are in the memory of this process only: the session store takes none. */
+  /** A user's new tokens are in the memory of this process only: the session store takes none. It is tried again behind the callers; told once more when that ends in vain. */
   | { readonly name: 'session_persist_failed'; readonly client: string }
   /** The answer to a refresh is about somebody else, or breaks the protocol: nothing of it is kept. */
   | { readonly name: 'refresh_discarded'; readonly client: string; readonly error: string }

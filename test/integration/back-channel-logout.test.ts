@@ -58,11 +58,9 @@ async function startWorld(server: HostileServer, clock: TestClock, options: Worl
   if (one === undefined) throw new Error('expected a process, got none')
   /** Signs somebody in, in a browser of their own. `alice#2` is the second sign-in of alice. */
   const signIn = async (subject: string, claims?: Readonly<Record<string, unknown>>, scope?: string) => {
-    const { id } = sessions.create()
-    await one.tokens
-      .forSession('web', sessions.open(id))
-      .adopt({ ...(await logoutServer.login(subject, claims)), scope })
-    return id
+    const session = sessions.create()
+    await one.tokens.forSession('web', session).adopt({ ...(await logoutServer.login(subject, claims)), scope })
+    return session.id
   }
   /** Asks as a request of the browser does, anywhere. */
   const ask = (id: string, at = processes.length - 1) =>

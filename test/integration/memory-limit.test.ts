@@ -245,16 +245,22 @@ describe('F6.11 memory is bounded where there is a store', () => {
 })
 
 describe('F6.08 newer and older tokens', () => {
-  test('F6.08 F6.12 a store that goes back to a refused token is put right, and nobody gets that one again', async ({
-    server,
-    clock,
-  }) => {
+  /** A store that keeps what it is given, for good. */
+  function plainStore(): { readonly store: TokenStore; readonly entries: Map<string, string> } {
     const entries = new Map<string, string>()
     const store: TokenStore = {
       get: (key) => entries.get(key),
       set: (key, value) => void entries.set(key, value),
       delete: (key) => void entries.delete(key),
     }
+    return { store, entries }
+  }
+
+  test('F6.08 F6.12 a store that goes back to a refused token is put right, and nobody gets that one again', async ({
+    server,
+    clock,
+  }) => {
+    const { store, entries } = plainStore()
     const [one, other] = fleet(2, { server, clock }, { store })
     const first = await one?.getToken('api')
     const before = [...entries]
@@ -308,12 +314,7 @@ describe('F6.08 newer and older tokens', () => {
   })
 
   test('F6.08 a store that has lost a token gets it back from whoever has it', async ({ server, clock }) => {
-    const entries = new Map<string, string>()
-    const store: TokenStore = {
-      get: (key) => entries.get(key),
-      set: (key, value) => void entries.set(key, value),
-      delete: (key) => void entries.delete(key),
-    }
+    const { store, entries } = plainStore()
     const [one, other] = fleet(2, { server, clock }, { store })
     await textOf(one)
     entries.clear()

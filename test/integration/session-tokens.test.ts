@@ -1,10 +1,10 @@
 import { memoryRecords } from 'evertoken'
 import { type CarriedSession, cookieSessions, type SessionTokens, storedSessions } from 'evertoken/session'
-import { describe } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type CookieJar, createCookieJar } from '../support/cookie-jar.ts'
 import { itKeepsTheSessionContract } from '../support/session-tokens-contract.ts'
 import { createTestClock } from '../support/test-clock.ts'
-import { STARTED_AT } from '../support/token-sets.ts'
+import { STARTED_AT, tokenSet } from '../support/token-sets.ts'
 
 const HOUR = 3_600_000
 const LIFETIMES = { idleMs: 2 * HOUR, absoluteMs: 10 * HOUR }
@@ -43,4 +43,55 @@ describe('sessions in cookies', () => {
       ...LIFETIMES,
     }
   })
+})
+
+describe('A6.01 what a browser says its session is', () => {
+  const world = () => {
+    const clock = createTestClock(STARTED_AT)
+    return { clock, sessions: storedSessions(memoryRecords({ clock }), { ...LIFETIMES, clock }) }
+  }
+
+  it('A6.01 A1.13 never opens the session of a subject, though everybody can tell its name', async () => {
+    const { sessions } = world()
+    const alice = sessions.ofSubject({ issuer: 'https://as.example', clientId: 'web', subject: 'alice' })
+    await alice.save(tokenSet())
+    const opened = sessions.open(alice.id)
+    expect(opened.id).not.toBe(alice.id)
+    expect(await opened.load()).toBeUndefined()
+    await opened.clear()
+    expect(await alice.load()).toBeDefined()
+  })
+
+  it('A6.01 a sign-in under an id that somebody made up gets another one', async () => {
+    const { sessions } = world()
+    const planted = 'A'.repeat(24)
+    const session = sessions.open(planted)
+    expect(await session.load()).toBeUndefined()
+    expect(await session.save(tokenSet())).toBe(true)
+    expect(session.id).not.toBe(planted)
+    expect(await sessions.open(planted).load()).toBeUndefined()
+    expect(await sessions.open(session.id).load()).toBeDefined()
+  })
+
+  it('A6.01 the session that was there is over, also for a process that has not heard of it', async () => {
+    const { sessions, clock } = world()
+    const first = sessions.create()
+    await first.save(tokenSet())
+    const elsewhere = sessions.open(first.id)
+    await elsewhere.load()
+    await clock.advance(1000)
+    const again = sessions.open(first.id)
+    await again.save(tokenSet({ generation: clock.now(), startedAt: clock.now() }))
+    expect(await elsewhere.load()).toBeUndefined()
+    expect(await elsewhere.save(tokenSet({ generation: STARTED_AT + 1 }))).toBe(false)
+  })
+
+  it.for(['x', 'abc', '["subject","https://as.example","web","alice"]', 'ü'.repeat(24), 'A'.repeat(9000)])(
+    'bad input: %j is no session, and nothing is thrown',
+    async (text) => {
+      const session = world().sessions.open(text)
+      expect(await session.load()).toBeUndefined()
+      expect(session.id).not.toBe(text)
+    },
+  )
 })

@@ -2,7 +2,17 @@ import { describe, expect } from 'vitest'
 import { createJar } from '../support/carried-jar.ts'
 import { rejection, test } from '../support/fixtures.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
-import { createGate, fleetAt, HOUR, type Manager, refreshes, sharedPlace, textOf } from '../support/user-fleet.ts'
+import { settle } from '../support/test-clock.ts'
+import {
+  createGate,
+  fleetAt,
+  HOUR,
+  type Manager,
+  nextPost,
+  refreshes,
+  sharedPlace,
+  textOf,
+} from '../support/user-fleet.ts'
 
 describe('what a request of a user costs', () => {
   test('U2 a session that is loaded: 1,000 more calls read nothing, write nothing and send nothing', async ({
@@ -196,6 +206,35 @@ describe('F8.02 F5.14 close', () => {
     expect(new Set(got).size).toBe(50)
     expect(clock.pending).toBe(0)
     for (const user of users) expect(rotating.refreshes.get(user)).toBe(1)
+  })
+
+  test('F5.14 a refresh of a session that is not among those remembered any more is waited for', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      await answered.opened
+      return rotating.answer(request)
+    }
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }, { maxSessions: 1 }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    await one.forSubject('web', 'bob').adopt(rotating.login('bob'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const got = alice.source().getToken()
+    await asked
+    let isClosed = false
+    const closing = one.close().then(() => {
+      isClosed = true
+    })
+    for (let turn = 0; turn < 50; turn++) await settle()
+    expect(isClosed).toBe(false)
+    answered.open()
+    expect((await got).accessToken).toBe('access-alice-1')
+    await closing
   })
 
   test('F5.14 a call that still reads its session when close begins: refreshed before close is over, or not at all', async ({

@@ -1,4 +1,4 @@
-import { localLock, StoreError, type WithLock } from 'evertoken'
+import { ConfigurationError, localLock, StoreError, type WithLock } from 'evertoken'
 import { createUserTokenManager } from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { createJar } from '../support/carried-jar.ts'
@@ -86,6 +86,69 @@ describe('F5.05 the session store takes no write after a refresh', () => {
     expect(await textOf(fresh, 'alice')).toBe('access-alice-2')
     expect(refreshes(server)).toEqual(['refresh-alice-0', 'refresh-alice-1'])
     expect(rotating.reuses).toBe(0)
+  })
+
+  test('F5.05 for longer than it is tried: told again with the last try, which others find for the grace, and served here all the same', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, { telemetry: recorder, ...PATIENT }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    place.reach = failing('before save')
+    expect(await whileTimePasses(clock, textOf(one, 'alice'))).toBe('access-alice-1')
+    const since = clock.now()
+    const told = () => recorder.events.filter(({ name }) => name === 'session_persist_failed')
+    expect(told()).toHaveLength(1)
+    const givenUp = createGate()
+    const { note } = recorder
+    recorder.note = (event) => {
+      note(event)
+      if (told().length === 2) givenUp.open()
+    }
+    await whileTimePasses(clock, givenUp.opened, 1000)
+    expect(told()[1]).toEqual({ name: 'session_persist_failed', client: 'web' })
+    const afterMs = clock.now() - since
+    expect(afterMs).toBeGreaterThan(5 * 60_000)
+    expect(afterMs).toBeLessThan(15 * 60_000)
+    const [fresh] = fleetAt(place, { server, clock }, PATIENT) as [Manager]
+    for (const manager of [fresh, one]) expect(await textOf(manager, 'alice')).toBe('access-alice-1')
+    // Nothing is tried any more, and nothing told.
+    const saves = place.counts.get('before save')
+    for (let minute = 0; minute < 30; minute++) await clock.advance(60_000)
+    expect(place.counts.get('before save')).toBe(saves)
+    expect(clock.pending).toBe(0)
+    expect(told()).toHaveLength(2)
+    expect(rotating.reuses).toBe(0)
+  })
+
+  test('F5.05 refused for good while it is tried again: told again, and not tried any more', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, { telemetry: recorder, ...PATIENT }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    place.reach = failing('before save')
+    await whileTimePasses(clock, textOf(one, 'alice'))
+    place.reach = (step) => {
+      if (step === 'before save') throw new ConfigurationError('too long', { code: 'entry_too_long' })
+    }
+    const told = () => recorder.events.filter(({ name }) => name === 'session_persist_failed')
+    for (let second = 0; second < 60; second++) {
+      await clock.advance(1000)
+      await settle()
+    }
+    expect(told()).toHaveLength(2)
+    expect(clock.pending).toBe(0)
   })
 
   test('F5.05 F7.05 nothing takes a write, neither sessions nor store nor lock: nobody else spends the token that was spent', async ({

@@ -4,8 +4,8 @@ import { clientOf, test } from '../support/fixtures.ts'
 import { type HostileServer, startHostileServer } from '../support/hostile-server.ts'
 import { type RecordServer, recordsOf, startRecordServer } from '../support/record-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
+import { type Answered, type Running, startUserProcess } from '../support/user-children.ts'
 import { createGate, withMetadata } from '../support/user-fleet.ts'
-import { type Answered, type Running, startUserProcess } from '../support/user-processes.ts'
 
 /** Where a refresh is when another process ends the session; the server's steps are those of the token request. */
 const POINTS = [

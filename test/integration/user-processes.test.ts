@@ -11,8 +11,8 @@ import type { Answer, HostileServer } from '../support/hostile-server.ts'
 import { type RecordServer, recordsOf, startRecordServer } from '../support/record-server.ts'
 import { hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
 import { createRotatingServer, type RotatingServer } from '../support/rotating-server.ts'
+import { type Answered, type Running, startUserProcess } from '../support/user-children.ts'
 import { createGate } from '../support/user-fleet.ts'
-import { type Answered, type Running, startUserProcess } from '../support/user-processes.ts'
 
 let shared: RecordServer
 const children: ChildProcess[] = []
@@ -219,6 +219,50 @@ describe.skipIf(!hasRedis && process.env.CI === undefined)('F5.02 U5 a fleet', (
       expect(rotating.reuses).toBe(0)
     })
   }
+
+  test('F5.14 F8.02 SIGTERM while it holds locks on Redis: what comes is kept, the locks are given back, and the next process goes on at once', {
+    timeout: 60_000,
+  }, async ({ server }) => {
+    const users = Array.from({ length: 20 }, (_, n) => `user${n}`)
+    const rotating = createRotatingServer()
+    await signIn(rotating, users, { server, records: recordsOf(shared) })
+    const args = [shared.origin, String(redis.port), key]
+    const running = await start(server, args)
+    const answered = createGate()
+    const all = createGate()
+    let asked = 0
+    server.answer = async (request) => {
+      if (++asked === users.length) all.open()
+      await answered.opened
+      return rotating.answer(request)
+    }
+    // A lock that was given back has no owner.
+    const owners = async () => {
+      const keys = await client.keys('evertoken:lock:*')
+      return (await Promise.all(keys.map((key) => client.get(key)))).filter((owner) => owner !== '')
+    }
+    running.tell({ users, calls: 5 })
+    await all.opened
+    expect(await owners()).toHaveLength(users.length)
+    const exited = once(running.child, 'exit')
+    running.child.kill('SIGTERM')
+    expect(await running.next()).toEqual({ closing: true, error: 'closed' })
+    answered.open()
+    const said = [await running.next(), await running.next()]
+    expect(said).toContainEqual({ closed: true })
+    expect(new Set(said.flatMap((each) => each.answered ?? []).map(({ token }) => token))).toEqual(
+      new Set(users.map((user) => `access-${user}-1`)),
+    )
+    expect(await exited).toEqual([0, null])
+    // Well before their leases end.
+    expect(await owners()).toEqual([])
+    const next = await start(server, args)
+    next.tell({ users })
+    const { answered: later } = await next.next()
+    expect(new Set(later?.map(({ token }) => token))).toEqual(new Set(users.map((user) => `access-${user}-1`)))
+    expect(server.requests).toHaveLength(users.length)
+    expect(rotating.reuses).toBe(0)
+  })
 
   test('F7.01 U8 kill -9 of the process whose turn it is: the others go on when its lease is over, and none of them spends what it has spent', {
     timeout: 60_000,

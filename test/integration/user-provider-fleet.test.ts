@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect } from 'vitest'
 import type { AuthorizationServer, AuthorizationServerOptions } from '../../demo/authorization-server.ts'
 import { rejection, test } from '../support/fixtures.ts'
 import { hasRedis, type RedisServer, startRedis } from '../support/redis.ts'
-import { startUserProcess } from '../support/user-processes.ts'
+import { startUserProcess } from '../support/user-children.ts'
 
 const SECRET = 'a-long-enough-secret'
 const REDIRECT_URI = 'https://app.example/callback'

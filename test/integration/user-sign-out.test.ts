@@ -460,6 +460,22 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(rotating.isAlive('alice')).toBe(false)
   })
 
+  test('U9 a source that was there before gives nothing, also where more sessions were used since than are remembered', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = withMetadata(server, rotating.answer)
+    const [one] = discoveringFleet(sharedPlace(clock), { server, clock }, { maxSessions: 1 }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    const source = alice.source()
+    await source.getToken()
+    await one.forSubject('web', 'bob').adopt(rotating.login('bob'))
+    await one.forSubject('web', 'alice').signOut()
+    expect(await rejection(source.getToken())).toMatchObject({ name: 'SessionError', reason: 'signed_out' })
+  })
+
   test('U9 sign in, out and in again within a moment: the second sign-in waits until it counts', async ({
     server,
     clock,

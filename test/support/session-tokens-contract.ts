@@ -159,6 +159,38 @@ export function itKeepsTheSessionContract(create: () => Awaitable<SessionsUnderT
     expect(await (await sessions.next(current)).load()).toBeUndefined()
   })
 
+  keeps('A6.08 goes on while somebody reads in time, until its absolute end', async (session, sessions) => {
+    const step = Math.floor(sessions.idleMs * 0.75)
+    await session.save(tokenSet())
+    let current = await sessions.next(session)
+    for (let age = 0; age < sessions.absoluteMs; age += step) {
+      expect(await current.load(), `after ${age} ms`).toBeDefined()
+      current = await sessions.next(current)
+      await sessions.advance(step)
+    }
+    expect(await current.load()).toBeUndefined()
+  })
+
+  keeps('A6.08 a reader that puts off the end is not in the way of the next set', async (session, sessions) => {
+    await session.save(tokenSet())
+    await sessions.advance(Math.ceil(sessions.idleMs / 2))
+    const next = await sessions.next(session)
+    await next.load()
+    expect(await next.save(tokenSet({ generation: G + 1, refreshToken: 'new' }))).toBe(true)
+    expect((await (await sessions.next(next)).load())?.refreshToken).toBe('new')
+  })
+
+  keeps('A6.01 a sign-in in the place of another one gets an id of its own', async (session, sessions) => {
+    await session.save(tokenSet())
+    const [planted, victim] = [await sessions.next(session), await sessions.next(session)]
+    await sessions.advance(1000)
+    const later = G + 1000
+    expect(await victim.save(tokenSet({ generation: later, startedAt: later, subject: 'bob' }))).toBe(true)
+    expect(victim.id).not.toBe(session.id)
+    expect((await (await sessions.next(victim)).load())?.subject).toBe('bob')
+    expect((await planted.load())?.subject).not.toBe('bob')
+  })
+
   keeps('shows no token when it is printed', async (session) => {
     await session.save(tokenSet({ idToken: 'secret-id-token', refreshToken: 'secret-refresh-token' }))
     const shown = [inspect(session, { depth: 9, showHidden: true }), JSON.stringify(session), String(session)].join()

@@ -1,54 +1,48 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { localLock, memoryStore, type RecordStore, type TokenStore } from 'evertoken'
+import { createUserTokenManager, storedSessions, type UserTokenManager } from 'evertoken/session'
+import { clientOf, createRecorder, type Recorder } from './fixtures.ts'
+import type { HostileServer } from './hostile-server.ts'
+import { createRotatingServer, type RotatingServer } from './rotating-server.ts'
 
-/** What came of one call of a user in another process. */
-export interface Answered {
-  readonly user: string
-  readonly token?: string
-  readonly error?: string
-  readonly reason?: string
-  readonly message?: string
+/** One process of a fleet that serves users. */
+export interface UserProcess {
+  readonly tokens: UserTokenManager<{ readonly web: ReturnType<typeof clientOf> }>
+  readonly recorder: Recorder
+  /** The user's access token; another one than before where it is to be renewed. */
+  readonly token: (user: string, forceRenewal?: boolean) => Promise<string>
 }
 
-/** What another process says, a line each. */
-export interface Said {
-  readonly answered?: readonly Answered[]
-  readonly ended?: string
-  readonly closing?: boolean
-  readonly closed?: boolean
-  readonly error?: string
+/** Processes that have a lock in common, and a store for what they remember, unless there is none. */
+export interface UserFleet {
+  /** Starts one that keeps sessions in these records. */
+  start(records: RecordStore, recorder?: Recorder): UserProcess
+  close(): Promise<void>
 }
 
-/** What another process is told to do. */
-export interface Command {
-  readonly users?: readonly string[]
-  readonly calls?: number
-  /** Ends the session of the users. */
-  readonly end?: 'signOut' | 'revoke'
-  /** Throws something that nobody catches. */
-  readonly fault?: string
-}
-
-/** A process whose users have sessions. */
-export interface Running {
-  readonly child: ChildProcess
-  tell(command: Command): void
-  next(): Promise<Said>
-}
-
-const program = fileURLToPath(new URL('programs/user-process.mjs', import.meta.url))
-
-/** Starts one at a server, given its token endpoint or its issuer; the other arguments say where sessions are and what is shared. */
-export async function startUserProcess(server: string, args: readonly string[]): Promise<Running> {
-  const child = spawn(process.execPath, [program, server, ...args], { stdio: ['pipe', 'pipe', 'ignore'] })
-  const lines: string[] = []
-  const reader = createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
-  const next = async (): Promise<Said> => {
-    if (lines.length === 0) await Promise.race([once(reader, 'line'), once(reader, 'close')])
-    return JSON.parse(lines.shift() ?? '{"error":"nothing more"}')
+/** Clients of the server are named `web`. */
+export function createUserFleet(server: HostileServer, store: TokenStore | null = memoryStore()): UserFleet {
+  const shared = { clients: { web: clientOf(server) }, lock: localLock(), store: store ?? undefined }
+  const processes: UserProcess[] = []
+  return {
+    start(records, recorder = createRecorder()) {
+      const tokens = createUserTokenManager({ ...shared, subjects: storedSessions(records), telemetry: recorder })
+      const token: UserProcess['token'] = async (user, forceRenewal = false) => {
+        const { accessToken } = await tokens.forSubject('web', user).source().getToken({ forceRenewal })
+        return accessToken
+      }
+      const process = { tokens, recorder, token }
+      processes.push(process)
+      return process
+    },
+    async close() {
+      await Promise.all(processes.map(({ tokens }) => tokens.close()))
+    },
   }
-  await next()
-  return { child, next, tell: (command) => void child.stdin.write(`${JSON.stringify(command)}\n`) }
+}
+
+/** Makes a hostile server one that rotates refresh tokens. */
+export function rotate(server: HostileServer): RotatingServer {
+  const rotating = createRotatingServer()
+  server.answer = rotating.answer
+  return rotating
 }
