@@ -8,6 +8,8 @@ import {
 } from '../oauth/index.ts'
 import { softEdge } from '../source/index.ts'
 import { assertOptions, ConfigurationError, createAccessToken, isTokenText } from '../token/index.ts'
+import { transformed } from './claims.ts'
+import { keptClaims } from './kept-claims.ts'
 import { createTokenSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
@@ -49,7 +51,10 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
   const token = createAccessToken({ accessToken, tokenType: isBound ? 'DPoP' : 'Bearer', expiresAt, scope, ...bound })
   const windows = { renewBeforeMs: env.renewBeforeMs, waitBeforeMs: 0 }
   const renewAt = softEdge({ now: receivedAt, expiresAt }, windows, env.random)
-  const made = { clientName: name, subject, idTokenClaims: told ?? {}, claims: login.claims }
+  const refuse = (expected: string, cause?: unknown): ConfigurationError =>
+    new ConfigurationError(`client "${name}", adopt: expected ${expected}`, { code: 'login_invalid', cause })
+  const change = { clientName: name, subject, idTokenClaims: told ?? {}, claims: undefined }
+  const claims = keptClaims(login.claims ?? undefined, refuse)
   return createTokenSet({
     // Higher than that of every session before it, and than the mark that the end of one has left.
     generation: Math.floor(now),
@@ -64,7 +69,7 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
     scope,
     accessTokens: [{ shape: shapeOf(client.read()), token, renewAt }],
     startedAt: receivedAt,
-    claims: login.claims ?? (await env.transformClaims?.(made)),
+    claims: claims ?? (await transformed(env, change, { ms: env.deadlineMs, code: 'login_invalid' })),
   })
 }
 

@@ -71,7 +71,7 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
   }
   const { issuer, refreshToken, jkt, idToken, scope, endedBecause } = members
   if (![issuer, refreshToken, jkt, idToken, scope, endedBecause].every(isTextOrAbsent)) return undefined
-  if (claims !== undefined && (typeof claims !== 'object' || claims === null)) return undefined
+  if (claims !== undefined && (typeof claims !== 'object' || claims === null || Array.isArray(claims))) return undefined
   const tokens = accessTokens.map(userTokenFrom)
   if (!tokens.every((token) => token !== undefined)) return undefined
   // Each member was looked at above.

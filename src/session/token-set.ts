@@ -1,4 +1,5 @@
-import type { AccessToken } from '../token/index.ts'
+import { type AccessToken, ConfigurationError } from '../token/index.ts'
+import { frozenClaims } from './kept-claims.ts'
 
 /** One access token of a user, and what it was asked for. */
 export interface UserAccessToken {
@@ -81,8 +82,10 @@ class RedactedTokenSet implements TokenSet {
     this.subject = open.subject
     this.startedAt = open.startedAt
     this.accessTokens = Object.freeze([...open.accessTokens])
+    const claims = open.claims === undefined ? undefined : frozenClaims(open.claims, refusal)
+    const members = { ...open, claims }
     for (const name of OPTIONAL) {
-      if (open[name] !== undefined) Object.defineProperty(this, name, { value: open[name], enumerable: true })
+      if (members[name] !== undefined) Object.defineProperty(this, name, { value: members[name], enumerable: true })
     }
     Object.freeze(this)
   }
@@ -109,7 +112,15 @@ class RedactedTokenSet implements TokenSet {
   }
 }
 
-/** Makes a frozen set that hides what it holds from everything but its properties. */
+function refusal(expected: string, cause?: unknown): ConfigurationError {
+  return new ConfigurationError(`createTokenSet: expected ${expected}`, { code: 'token_set_invalid', cause })
+}
+
+/**
+ * Makes a frozen set that hides what it holds from everything but its properties.
+ *
+ * @throws ConfigurationError with code `token_set_invalid`.
+ */
 export function createTokenSet(set: TokenSet): TokenSet {
   return set instanceof RedactedTokenSet ? set : new RedactedTokenSet(set)
 }
