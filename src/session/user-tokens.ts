@@ -1,7 +1,8 @@
 import { type AuthorizedFetch, authorizedFetch } from '../fetch/index.ts'
 import { createAuthorizer, type Destination, destinationRules, type RequestAuthorizer } from '../resource/index.ts'
 import type { TokenRequest, TokenSource } from '../token/index.ts'
-import { adopted, type LoginResponse } from './adopt.ts'
+import { adopted } from './adopt.ts'
+import type { LoginResponse } from './login-response.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { signInBy } from './set-decisions.ts'
@@ -20,7 +21,8 @@ export interface UserTokens {
   /**
    * Takes the tokens of a login, whoever made it, and keeps them in the session.
    *
-   * @throws ConfigurationError with code `login_invalid` for what lacks a token, a subject or a lifetime that makes sense.
+   * @throws ConfigurationError with code `login_invalid` for what lacks a token, a subject or a lifetime that makes sense, for an ID token of another server or client,
+   * and after `forSubject` for a login of somebody else.
    */
   adopt(login: LoginResponse): Promise<void>
   /** What is known of the user now; nothing where there is no session. */
@@ -50,8 +52,8 @@ export interface UserState {
   readonly endedBecause: SessionEnd | undefined
 }
 
-/** The tokens of the user whose session it is. */
-export function userTokens(client: UserClient, session: SessionTokens): UserTokens {
+/** The tokens of the user whose session it is; of this very `subject`, where that is known beforehand. */
+export function userTokens(client: UserClient, session: SessionTokens, subject?: string): UserTokens {
   const user = new UserSession(client, session)
   const { env, name } = client
   const authorizer = (destination: Destination, request?: TokenRequest): RequestAuthorizer => {
@@ -67,7 +69,7 @@ export function userTokens(client: UserClient, session: SessionTokens): UserToke
       const { baseUrl } = destinationRules(destination, `client "${name}"`)
       return authorizedFetch(authorizer(destination, request), { baseUrl, certificate: client.definition.certificate })
     },
-    adopt: async (login) => user.begin(await adopted(client, login)),
+    adopt: async (login) => user.begin(await adopted(client, { login, subject })),
     async read() {
       const set = await user.find()
       return set === undefined ? undefined : stateOf(set)

@@ -1,6 +1,7 @@
 import { localLock, memoryRecords, memoryStore, none, privateKeyJwt } from 'evertoken'
 import { dpopKeyRing } from 'evertoken/dpop'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
+import * as openid from 'openid-client'
 import { describe, expect } from 'vitest'
 import type { AuthorizationServer } from '../../demo/authorization-server.ts'
 import { rejection, test } from '../support/fixtures.ts'
@@ -54,11 +55,11 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
         })
       const [one, other] = [start(), start()]
       const first = await login(server, clientId)
-      await one.forSubject('web', 'somebody').adopt(first)
+      await one.forSubject('web', 'alice').adopt(first)
       const asked = [one, other].flatMap((tokens) =>
         Array.from({ length: 20 }, () =>
           tokens
-            .forSubject('web', 'somebody')
+            .forSubject('web', 'alice')
             .source()
             .getToken({ rejected: tokenOf(first) }),
         ),
@@ -66,7 +67,7 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
       const got = new Set((await Promise.all(asked)).map(({ accessToken }) => accessToken))
       expect(got.size).toBe(1)
       expect(got).not.toContain(first.access_token)
-      const [token] = await Promise.all([other.forSubject('web', 'somebody').source().getToken()])
+      const [token] = await Promise.all([other.forSubject('web', 'alice').source().getToken()])
       expect(token).toMatchObject({ tokenType: 'DPoP', jkt: first.jkt })
       // The login, and one refresh.
       expect(server.tokenRequests.filter(({ status }) => status === 200)).toHaveLength(2)
@@ -86,7 +87,7 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
       const ring = dpopKeyRing(k2.jwk)
       const clients = { web: { issuer: server.issuer, clientId, authentication, dpop: ring } }
       const tokens = createUserTokenManager({ subjects, clients })
-      const user = tokens.forSubject('web', 'somebody')
+      const user = tokens.forSubject('web', 'alice')
       await user.adopt(await login(server, clientId))
       const got = await user
         .source()
@@ -111,19 +112,50 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
     const tokens = createUserTokenManager({ subjects, clients })
     for (const end of ['revoke', 'signOut'] as const) {
       const first = await login(server, CONFIDENTIAL)
-      const user = tokens.forSubject('web', 'somebody')
+      const user = tokens.forSubject('web', 'alice')
       await user.adopt(first)
       await user[end]()
       const again = createUserTokenManager({ subjects: storedSessions(memoryRecords()), clients })
-      await again.forSubject('web', 'somebody').adopt(first)
+      await again.forSubject('web', 'alice').adopt(first)
       const error = await rejection(
         again
-          .forSubject('web', 'somebody')
+          .forSubject('web', 'alice')
           .source()
           .getToken({ rejected: tokenOf(first) }),
       )
       expect(error).toMatchObject({ name: 'SessionError', reason: 'refresh_token_rejected' })
     }
+  })
+})
+
+describe('U1 a login that a library has made', () => {
+  test('U1 openid-client: what its code grant gives is adopted as it is, and refreshed', async ({ startProvider }) => {
+    const server = await startWebProvider(startProvider, 'none')
+    const config = await openid.discovery(new URL(server.issuer), PUBLIC, undefined, openid.None(), {
+      execute: [openid.allowInsecureRequests],
+    })
+    const { parameters, verifier } = authorizationRequest({ nonce: 'n-1', client_id: PUBLIC })
+    const callback = new URL(REDIRECT_URI)
+    callback.searchParams.set('code', await signIn(server, parameters))
+    callback.searchParams.set('iss', server.issuer)
+    const login = await openid.authorizationCodeGrant(config, callback, {
+      pkceCodeVerifier: verifier,
+      expectedNonce: 'n-1',
+    })
+    const sessions = storedSessions(memoryRecords())
+    const users = createUserTokenManager({
+      clients: { web: { issuer: server.issuer, clientId: PUBLIC, authentication: none() } },
+      transformClaims: ({ idTokenClaims }) => ({ nonce: idTokenClaims.nonce }),
+    })
+    const session = sessions.create()
+    await users.forSession('web', session).adopt(login)
+    const alice = users.forSession('web', sessions.open(session.id))
+    expect(await alice.read()).toMatchObject({ subject: 'alice', issuer: server.issuer, claims: { nonce: 'n-1' } })
+    const first = await alice.source().getToken()
+    expect(first.accessToken).toBe(login.access_token)
+    const next = await alice.source().getToken({ rejected: first })
+    expect(next.accessToken).not.toBe(first.accessToken)
+    await users.close()
   })
 })
 
