@@ -11,6 +11,7 @@ export type { SessionTokens } from './session-tokens.ts'
 export { type StoredSessions, type StoredSessionsOptions, storedSessions } from './stored-sessions.ts'
 export type { Subject, SubjectSessions } from './subject-sessions.ts'
 export { createTokenSet, type TokenSet, type UserAccessToken } from './token-set.ts'
+export { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 export {
   createUserTokenManager,
   type UserTokenManager,

@@ -1,5 +1,6 @@
 import { type AccessToken, ConfigurationError } from '../token/index.ts'
 import { frozenClaims } from './kept-claims.ts'
+import { tokenSetFault } from './token-set-fault.ts'
 
 /** One access token of a user, and what it was asked for. */
 export interface UserAccessToken {
@@ -119,10 +120,14 @@ function refusal(expected: string, cause?: unknown): ConfigurationError {
 /**
  * Makes a frozen set that hides what it holds from everything but its properties.
  *
- * @throws ConfigurationError with code `token_set_invalid`.
+ * @throws ConfigurationError with code `token_set_invalid` for what is none, such as a set that was made into JSON and back: that has no tokens in it. Use
+ * {@link tokenSetText} and {@link tokenSetFrom}.
  */
 export function createTokenSet(set: TokenSet): TokenSet {
-  return set instanceof RedactedTokenSet ? set : new RedactedTokenSet(set)
+  if (set instanceof RedactedTokenSet) return set
+  const fault = tokenSetFault(set)
+  if (fault !== undefined) throw refusal(fault)
+  return new RedactedTokenSet(set)
 }
 
 /** The same set with some members changed. */
