@@ -17,7 +17,7 @@ export interface Adoption {
 /**
  * Makes the first set of a session out of a login.
  *
- * @throws ConfigurationError with code `login_invalid`.
+ * @throws ConfigurationError with code `login_invalid` or `claims_late`.
  */
 export async function adopted(client: UserClient, adoption: Adoption): Promise<TokenSet> {
   const { env, name, definition } = client

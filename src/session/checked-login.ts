@@ -77,7 +77,9 @@ function snapshotOf(login: unknown, refuse: Refuse): LoginMembers {
   }
 }
 
-function textIn(members: LoginMembers, name: 'jkt' | 'id_token' | 'scope' | 'subject', refuse: Refuse) {
+type TextMember = 'jkt' | 'id_token' | 'scope' | 'subject'
+
+function textIn(members: LoginMembers, name: TextMember, refuse: Refuse): string | undefined {
   const value = members[name]
   if (value === undefined || typeof value === 'string') return value
   throw refuse(`${name} to be a text, got ${describe(value)}`)
