@@ -111,6 +111,7 @@ export {
   type ErrorDetails,
   type GetTokenOptions,
   isEvertokenError,
+  type SessionEnd,
   SessionError,
   type SessionErrorDetails,
   StoreError,

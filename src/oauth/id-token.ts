@@ -1,4 +1,4 @@
-import { fromBase64url } from '../util/index.ts'
+import { fromBase64url, parseUrl } from '../util/index.ts'
 
 type Claims = Readonly<Record<string, unknown>>
 
@@ -20,6 +20,30 @@ export function idTokenClaims(idToken: string | undefined): Claims | undefined {
 export function sessionExpiryIn(claims: Claims | undefined): number | undefined {
   const seconds = claims?.session_expiry
   return typeof seconds === 'number' && seconds > 0 && seconds < 1e11 ? seconds * 1000 : undefined
+}
+
+/** Whom an ID token has to be of and for. */
+export interface IdTokenParties {
+  readonly issuer?: string | undefined
+  readonly clientId: string
+}
+
+/** What is expected of an ID token that is of another server, or for another client (OpenID Connect Core section 3.1.3.7); nothing where all is well. */
+export function idTokenMismatch(
+  { iss, aud, azp = undefined }: Claims,
+  { issuer, clientId }: IdTokenParties,
+): string | undefined {
+  if (issuer !== undefined && !isSameUrl(iss, issuer)) return `iss of the id_token to be "${issuer}"`
+  const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
+  if (!audiences.includes(clientId)) return `aud of the id_token to contain "${clientId}"`
+  return azp === undefined || azp === clientId ? undefined : `azp of the id_token to be "${clientId}"`
+}
+
+/** As discovery compares them: with or without the slash of an empty path. */
+function isSameUrl(one: unknown, other: string): boolean {
+  if (one === other) return true
+  const url = typeof one === 'string' ? parseUrl(one) : undefined
+  return url !== undefined && url.href === parseUrl(other)?.href
 }
 
 /** What an ID token of a refresh is compared with. */
@@ -48,7 +72,8 @@ export function idTokenFault(fresh: string, { before, subject }: IdTokenExpectat
   })
 }
 
-/** One audience may stand alone or in a list. */
+/** One audience may stand alone or in a list, and a list has no order (RFC 7519 section 4.1.3). */
 function audienceOf(value: unknown): unknown {
-  return Array.isArray(value) && value.length === 1 ? value[0] : value
+  if (!Array.isArray(value)) return value
+  return value.length === 1 ? value[0] : [...value].sort()
 }

@@ -32,7 +32,7 @@ export {
 } from './client-authentication/index.ts'
 export { requestToken, revokeToken } from './endpoints.ts'
 export { guardedChannel } from './guarded-channel.ts'
-export { idTokenClaims, idTokenFault, sessionExpiryIn } from './id-token.ts'
+export { idTokenClaims, idTokenFault, idTokenMismatch, sessionExpiryIn } from './id-token.ts'
 export type { OAuthClient } from './oauth-client.ts'
 export { assertEndpoint, assertParameters, assertResource, assertScope } from './parameters.ts'
 export type { ProofOfPossession } from './proof-of-possession.ts'

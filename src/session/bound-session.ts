@@ -1,3 +1,5 @@
+import { ConfigurationError } from '../token/index.ts'
+import { describe } from '../util/index.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { isSameUser } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
@@ -24,7 +26,8 @@ export function boundSession(session: SessionTokens, client: string): SessionTok
     },
     async save(set) {
       if (session.id !== id) return false
-      const isKept = await session.save(set)
+      const isKept: unknown = await session.save(set)
+      assertTold(isKept)
       if (isKept) {
         user = set
         id = session.id
@@ -33,4 +36,11 @@ export function boundSession(session: SessionTokens, client: string): SessionTok
     },
     clear: () => (session.id === id ? session.clear() : undefined),
   }
+}
+
+/** Nothing would count as no, and a session that was kept as one that is over. */
+function assertTold(isKept: unknown): asserts isKept is boolean {
+  if (typeof isKept === 'boolean') return
+  const message = `expected save() of a session to tell whether the set was kept, true or false, got ${describe(isKept)}`
+  throw new ConfigurationError(message, { code: 'session_invalid' })
 }

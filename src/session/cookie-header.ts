@@ -15,12 +15,28 @@ export function cookiesNamed(names: ReadonlySet<string>, header: string): FoundC
     // Not over the end of this cookie: a look that goes on to the end of the header each time takes the square of its length.
     const pair = header.slice(from, to)
     const equals = pair.indexOf('=')
-    const name = pair.slice(0, Math.max(equals, 0)).trim()
+    const name = trimmed(pair.slice(0, Math.max(equals, 0)))
     if (names.has(name)) {
       isDoubled ||= values.has(name)
-      values.set(name, pair.slice(equals + 1).trim())
+      values.set(name, trimmed(pair.slice(equals + 1)))
     }
     from = to + 1
   }
   return { values, isDoubled }
+}
+
+/**
+ * Without the space around it, as browsers and this grammar have it. `trim()` takes off more, such as the byte A0, and then a cookie whose name only begins like one with
+ * the prefix `__Host-` would be one: any host of the domain can set that.
+ */
+function trimmed(text: string): string {
+  let from = 0
+  let to = text.length
+  while (from < to && isSpace(text, from)) from++
+  while (to > from && isSpace(text, to - 1)) to--
+  return text.slice(from, to)
+}
+
+function isSpace(text: string, at: number): boolean {
+  return text[at] === ' ' || text[at] === '\t'
 }

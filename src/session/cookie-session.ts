@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../token/index.ts'
 import { randomId } from '../util/index.ts'
 import { type CookieContent, type CookieSettings, endOf, removeCookies, writeCookies } from './cookie-codec.ts'
 import type { SessionTokens } from './session-tokens.ts'
@@ -57,7 +58,7 @@ export class CookieSession implements CarriedSession {
     const now = clock.now()
     if (this.#endedAt !== undefined || content === undefined || now >= endOf(content, this.#settings)) return undefined
     // A session that is used does not become idle; not each of its requests has to say so.
-    if (now >= content.writtenAt + idleMs / 2) await this.#write({ ...content, writtenAt: Math.floor(now) })
+    if (now >= content.writtenAt + idleMs / 2) await this.#putOff({ ...content, writtenAt: Math.floor(now) })
     return this.#content?.set
   }
 
@@ -71,6 +72,15 @@ export class CookieSession implements CarriedSession {
     const now = Math.floor(this.#settings.clock.now())
     this.#endedAt = Math.max(now, this.#content?.set.generation ?? 0)
     this.#lines = removeCookies(this.#settings)
+  }
+
+  /** A session that has no room any more, since another key has a longer name, is as good as it was until its time is over. */
+  async #putOff(content: CookieContent): Promise<void> {
+    try {
+      await this.#write(content)
+    } catch (error) {
+      if (!(error instanceof ConfigurationError && error.code === 'session_too_large')) throw error
+    }
   }
 
   async #write(content: CookieContent): Promise<boolean> {

@@ -72,13 +72,18 @@ export function missingScope(requested: string | undefined, granted: string | un
   return missing.length === 0 ? undefined : missing.join(' ')
 }
 
+/** So many access tokens are kept beside the one that was just got: a set that grows with each API has no room where it rests, and its refresh token with it. */
+const MAX_OTHERS = 20
+/** What they may take together, in characters; records have room for four times as much. */
+const MAX_LENGTH = 48 * 1024
+
 /**
- * The set after a refresh (RFC 6749 section 6): what the answer leaves out stays as it was. Access tokens that have expired go, and so do those whose
- * refresh token was bound to another key.
+ * The set after a refresh (RFC 6749 section 6): what the answer leaves out stays as it was. Access tokens that have expired go, and so do the oldest of very many; one
+ * that is wanted again is got again.
  */
 export function refreshedSet(set: TokenSet, { response, shape, renewAt, now, isGranted }: Refreshed): TokenSet {
   const { token, refreshToken = set.refreshToken, idToken = set.idToken, refreshTokenExpiresAt } = response
-  const others = set.accessTokens.filter((each) => each.shape !== shape && now < each.token.expiresAt)
+  const others = withRoom(set.accessTokens.filter((each) => each.shape !== shape && now < each.token.expiresAt))
   return changedSet(set, {
     generation: set.generation + 1,
     refreshToken,
@@ -89,6 +94,18 @@ export function refreshedSet(set: TokenSet, { response, shape, renewAt, now, isG
     idToken,
     accessTokens: isGranted ? [...others, { shape, token, renewAt }] : others,
   })
+}
+
+/** The newest of them, which are the last. */
+function withRoom(tokens: readonly UserAccessToken[]): readonly UserAccessToken[] {
+  let room = MAX_LENGTH
+  let from = tokens.length
+  for (const { shape, token } of tokens.slice(-MAX_OTHERS).reverse()) {
+    room -= shape.length + token.accessToken.length
+    if (room < 0) break
+    from--
+  }
+  return tokens.slice(from)
 }
 
 /** The set once its refresh token is dead: its access tokens are good until they expire, and nothing comes after them. */

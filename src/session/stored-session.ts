@@ -1,4 +1,5 @@
-import { canonicalText, randomId, sha256 } from '../util/index.ts'
+import { ConfigurationError } from '../token/index.ts'
+import { canonicalText, describe, randomId, sha256 } from '../util/index.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { isSameSignIn } from './set-decisions.ts'
 import type { Subject } from './subject-sessions.ts'
@@ -74,8 +75,18 @@ function keyOf(id: string): Promise<string> {
   return sha256(canonicalText([1, 'session', id]))
 }
 
-/** The session of a subject, which has one name in all processes, and none that a browser could send. */
-export function subjectSession(place: SessionPlace, { issuer, clientId, subject }: Subject): SessionTokens {
+/**
+ * The session of a subject, which has one name in all processes, and none that a browser could send.
+ *
+ * @throws ConfigurationError with code `subject_invalid` for nobody, who would be everybody.
+ */
+export function subjectSession(place: SessionPlace, of: Subject): SessionTokens {
+  const { issuer, clientId, subject } = Object(of) as Subject
+  for (const [name, value] of Object.entries({ issuer, clientId, subject })) {
+    if (typeof value === 'string' && value !== '') continue
+    const message = `storedSessions: expected ${name} of a subject to be a text, got ${describe(value)}`
+    throw new ConfigurationError(message, { code: 'subject_invalid' })
+  }
   const id = canonicalText(['subject', issuer, clientId, subject])
   const key = sha256(canonicalText([1, 'subject', issuer, clientId, subject]))
   return {

@@ -12,5 +12,6 @@ export interface Subject {
 
 /** Where sets rest that belong to a user and to no browser. */
 export interface SubjectSessions {
+  /** @throws ConfigurationError with code `subject_invalid` for nobody. */
   ofSubject(subject: Subject): SessionTokens
 }

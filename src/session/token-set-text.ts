@@ -1,10 +1,14 @@
 import { createAccessToken, isTokenText } from '../token/index.ts'
 import { createTokenSet, type TokenSet, type UserAccessToken } from './token-set.ts'
+import { isTextOrAbsent, tokenSetFault } from './token-set-fault.ts'
 
 /** Texts of another version are passed over. */
 const VERSION = 1
 
-/** A set as it rests in a session store or a cookie: to be encrypted by whoever keeps it. */
+/**
+ * A set as text, for an application's own {@link SessionTokens}: all tokens are in it in clear, so whoever keeps it has to encrypt it. {@link tokenSetFrom} reads it
+ * again; `JSON.stringify` of a set leaves its tokens out.
+ */
 export function tokenSetText(set: TokenSet): string {
   const {
     generation,
@@ -48,7 +52,9 @@ export function tokenSetText(set: TokenSet): string {
   })
 }
 
-/** The set in a text; `undefined` for what this library does not write. */
+/**
+ * The set in a text of {@link tokenSetText}; `undefined` for anything else, so that what another version has written, or somebody has cut, counts as no session.
+ */
 export function tokenSetFrom(text: unknown): TokenSet | undefined {
   if (typeof text !== 'string') return undefined
   let value: unknown
@@ -58,24 +64,11 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
     return undefined
   }
   const members = Object(value) as Record<string, unknown>
-  const { version, generation, client, subject, startedAt, accessTokens, claims } = members
-  const { refreshTokenExpiresAt, sessionExpiresAt, claimedUntil } = members
-  if (version !== VERSION || !Number.isSafeInteger(generation) || typeof subject !== 'string') return undefined
-  if (typeof client !== 'string') return undefined
-  if (
-    typeof startedAt !== 'number' ||
-    !Array.isArray(accessTokens) ||
-    ![refreshTokenExpiresAt, sessionExpiresAt, claimedUntil].every(isNumberOrAbsent)
-  ) {
-    return undefined
-  }
-  const { issuer, refreshToken, jkt, idToken, scope, endedBecause } = members
-  if (![issuer, refreshToken, jkt, idToken, scope, endedBecause].every(isTextOrAbsent)) return undefined
-  if (claims !== undefined && (typeof claims !== 'object' || claims === null)) return undefined
-  const tokens = accessTokens.map(userTokenFrom)
-  if (!tokens.every((token) => token !== undefined)) return undefined
-  // Each member was looked at above.
-  return createTokenSet({ ...(members as unknown as TokenSet), accessTokens: tokens })
+  const { version, accessTokens } = members
+  if (version !== VERSION || !Array.isArray(accessTokens)) return undefined
+  const set = { ...members, accessTokens: accessTokens.map(userTokenFrom) }
+  // Each member is looked at for that.
+  return tokenSetFault(set) === undefined ? createTokenSet(set as unknown as TokenSet) : undefined
 }
 
 function userTokenFrom(value: unknown): UserAccessToken | undefined {
@@ -89,12 +82,4 @@ function userTokenFrom(value: unknown): UserAccessToken | undefined {
   const bound = { jkt, certificateThumbprint } as { jkt?: string; certificateThumbprint?: string }
   const token = { accessToken, tokenType: boundType, expiresAt, scope: scope as string | undefined, ...bound } as const
   return { shape, renewAt, token: createAccessToken(token) }
-}
-
-function isTextOrAbsent(value: unknown): value is string | undefined {
-  return value === undefined || typeof value === 'string'
-}
-
-function isNumberOrAbsent(value: unknown): value is number | undefined {
-  return value === undefined || typeof value === 'number'
 }

@@ -1,4 +1,6 @@
-import type { AccessToken } from '../token/index.ts'
+import { type AccessToken, ConfigurationError } from '../token/index.ts'
+import { frozenClaims } from './kept-claims.ts'
+import { tokenSetFault } from './token-set-fault.ts'
 
 /** One access token of a user, and what it was asked for. */
 export interface UserAccessToken {
@@ -81,8 +83,10 @@ class RedactedTokenSet implements TokenSet {
     this.subject = open.subject
     this.startedAt = open.startedAt
     this.accessTokens = Object.freeze([...open.accessTokens])
+    const claims = open.claims === undefined ? undefined : frozenClaims(open.claims, refusal)
+    const members = { ...open, claims }
     for (const name of OPTIONAL) {
-      if (open[name] !== undefined) Object.defineProperty(this, name, { value: open[name], enumerable: true })
+      if (members[name] !== undefined) Object.defineProperty(this, name, { value: members[name], enumerable: true })
     }
     Object.freeze(this)
   }
@@ -109,9 +113,21 @@ class RedactedTokenSet implements TokenSet {
   }
 }
 
-/** Makes a frozen set that hides what it holds from everything but its properties. */
+function refusal(expected: string, cause?: unknown): ConfigurationError {
+  return new ConfigurationError(`createTokenSet: expected ${expected}`, { code: 'token_set_invalid', cause })
+}
+
+/**
+ * Makes a frozen set that hides what it holds from everything but its properties.
+ *
+ * @throws ConfigurationError with code `token_set_invalid` for what is none, such as a set that was made into JSON and back: that has no tokens in it. Use
+ * {@link tokenSetText} and {@link tokenSetFrom}.
+ */
 export function createTokenSet(set: TokenSet): TokenSet {
-  return set instanceof RedactedTokenSet ? set : new RedactedTokenSet(set)
+  if (set instanceof RedactedTokenSet) return set
+  const fault = tokenSetFault(set)
+  if (fault !== undefined) throw refusal(fault)
+  return new RedactedTokenSet(set)
 }
 
 /** The same set with some members changed. */

@@ -141,6 +141,7 @@ export function createUserTokenManager<const Clients extends ClientDefinitions>(
       return userTokens(
         client,
         options.subjects.ofSubject({ issuer: issuer ?? String(tokenEndpoint), clientId, subject }),
+        subject,
       )
     },
     close() {

@@ -1,7 +1,8 @@
 import { type AuthorizedFetch, authorizedFetch } from '../fetch/index.ts'
 import { createAuthorizer, type Destination, destinationRules, type RequestAuthorizer } from '../resource/index.ts'
 import type { TokenRequest, TokenSource } from '../token/index.ts'
-import { adopted, type LoginResponse } from './adopt.ts'
+import { adopted } from './adopt.ts'
+import type { LoginResponse } from './login-response.ts'
 import { revocationRequest } from './request-customizer.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionTokens } from './session-tokens.ts'
@@ -22,7 +23,8 @@ export interface UserTokens {
   /**
    * Takes the tokens of a login, whoever made it, and keeps them in the session.
    *
-   * @throws ConfigurationError with code `login_invalid` for what lacks a token, a subject or a lifetime that makes sense.
+   * @throws ConfigurationError with code `login_invalid` for what lacks a token, a subject or a lifetime that makes sense, for an ID token of another server or client,
+   * and after `forSubject` for a login of somebody else; with `claims_late` where `transformClaims` gives nothing within the client's deadline.
    */
   adopt(login: LoginResponse): Promise<void>
   /** What is known of the user now; nothing where there is no session. */
@@ -52,8 +54,8 @@ export interface UserState {
   readonly endedBecause: SessionEnd | undefined
 }
 
-/** The tokens of the user whose session it is. */
-export function userTokens(client: UserClient, session: SessionTokens): UserTokens {
+/** The tokens of the user whose session it is; of this very `subject`, where that is known beforehand. */
+export function userTokens(client: UserClient, session: SessionTokens, subject?: string): UserTokens {
   const user = new UserSession(client, session)
   const { env, name } = client
   const { closing } = env
@@ -71,7 +73,7 @@ export function userTokens(client: UserClient, session: SessionTokens): UserToke
       const { baseUrl } = destinationRules(destination, `client "${name}"`)
       return authorizedFetch(authorizer(destination, request), { baseUrl, certificate: client.definition.certificate })
     },
-    adopt: (login) => closing.during(adopted(client, login).then((set) => user.begin(set))),
+    adopt: (login) => closing.during(adopted(client, { login, subject }).then((set) => user.begin(set))),
     async read() {
       const set = await user.find()
       return set === undefined ? undefined : stateOf(set)

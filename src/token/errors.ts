@@ -1,3 +1,5 @@
+import type { SessionEnd } from './session-end.ts'
+
 /** What every error of this package carries beside its message. */
 export interface ErrorDetails {
   /** A stable name for what went wrong, for programs. */
@@ -112,7 +114,7 @@ export class TransportError extends EvertokenError {
 
 /** What a {@link SessionError} tells beside its code. */
 export interface SessionErrorDetails extends ErrorDetails {
-  readonly reason: string
+  readonly reason: SessionEnd
 }
 
 /** The user has to sign in again. */
@@ -120,7 +122,7 @@ export class SessionError extends EvertokenError {
   override readonly name: string = 'SessionError'
   readonly retryable: boolean = false
   /** Why the session does not carry on. */
-  readonly reason: string
+  readonly reason: SessionEnd
 
   constructor(message: string, details: SessionErrorDetails) {
     super(message, details)

@@ -26,5 +26,6 @@ export {
   type TransportErrorDetails,
 } from './errors.ts'
 export { assertCount, assertMethods, assertOptions, optionInvalid } from './options.ts'
+export type { SessionEnd } from './session-end.ts'
 export type { ClientAssertion, TokenRequest } from './token-request.ts'
 export type { GetTokenOptions, TokenSource } from './token-source.ts'

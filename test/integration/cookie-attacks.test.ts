@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import { CompactEncrypt, UnsecuredJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { listenOnLoopback } from '../../demo/loopback.ts'
@@ -222,3 +223,46 @@ async function startEcho({ sessions }: CookieWorld): Promise<AsyncDisposable & {
   const { port, shut } = await listenOnLoopback(server)
   return { url: `http://127.0.0.1:${port}/`, [Symbol.asyncDispose]: shut }
 }
+
+describe('A6.10 a cookie whose name only looks like one with the prefix __Host-', () => {
+  // What String.prototype.trim takes off, as far as a header can hold it.
+  const SPACES = ['\u00a0', '\u000b', '\u000c']
+
+  it('A6.10 comes over the wire as it is, and is not the session: any host of the domain can set it', async () => {
+    const world = cookieWorld()
+    // The attacker's own session, valid in itself.
+    const mallory = (await browserWith(world, tokenSet({ subject: 'mallory' }))).cookies.get(NAME)
+    let seen: string | undefined
+    const server = createServer((incoming, outgoing) => {
+      seen = incoming.headers.cookie
+      outgoing.end()
+    })
+    const { port, shut } = await listenOnLoopback(server)
+    const head = `GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: \u00a0${NAME}=${mallory}\r\n\r\n`
+    await new Promise<void>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(Buffer.from(head, 'latin1')))
+      socket.on('close', () => resolve()).resume()
+    })
+    await shut()
+    expect(seen).toContain(mallory)
+    expect((await found(world, String(seen))).subject).toBeUndefined()
+  })
+
+  it.for(SPACES)('A6.10 with %j, and beside the real one it does not take the session away', async (space) => {
+    const world = cookieWorld()
+    const { header } = await browserWith(world)
+    for (const cookies of [
+      `${space}${NAME}=x; ${header}`,
+      `${header};${space}${NAME}=x`,
+      `${header}; ${NAME}${space}=x`,
+    ]) {
+      expect(await found(world, cookies)).toMatchObject({ subject: 'alice', reasons: [] })
+    }
+  })
+
+  it('A6.10 spaces and tabs around a cookie are none of its name and value', async () => {
+    const world = cookieWorld()
+    const value = (await browserWith(world)).cookies.get(NAME)
+    expect(await found(world, `a=b;\t ${NAME} \t= ${value}\t; c=d`)).toMatchObject({ subject: 'alice', reasons: [] })
+  })
+})

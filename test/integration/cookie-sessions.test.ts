@@ -211,6 +211,21 @@ describe('A6.03 sizes', () => {
   })
 })
 
+describe('A6.03 a session that just has room', () => {
+  it('A6.03 goes on until its time is over when a key with a longer name takes over, and is not put off', async () => {
+    const old = { id: 'a', key: KEY }
+    const jar = createCookieJar()
+    jar.take(await linesOfSize(8000, { keys: [old], idleMs: DAY }))
+    const keys = [{ id: '2026-11-rotated', key: KEY.map((byte) => byte + 1) }, old]
+    const after = cookieWorld({ keys, idleMs: DAY })
+    await after.clock.advance(DAY - 1)
+    const { session, subject, reasons } = await found(after, jar.header)
+    expect({ subject, reasons, lines: session.setCookies }).toEqual({ subject: 'alice', reasons: [], lines: [] })
+    await after.clock.advance(1)
+    expect((await found(after, jar.header)).subject).toBeUndefined()
+  })
+})
+
 describe('A6.05 keys of sessions', () => {
   it('A6.05 no initialization vector is there twice, and what is encrypted does not show', async () => {
     const { sessions } = cookieWorld()

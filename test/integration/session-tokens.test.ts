@@ -95,3 +95,26 @@ describe('A6.01 what a browser says its session is', () => {
     },
   )
 })
+
+describe('A1.07 the session of a subject', () => {
+  const whole = { issuer: 'https://as.example', clientId: 'web', subject: 'alice' }
+
+  it.for([
+    { name: 'no object', subject: undefined },
+    { name: 'no subject', subject: { ...whole, subject: undefined } },
+    { name: 'null for the subject', subject: { ...whole, subject: null } },
+    { name: 'an empty subject', subject: { ...whole, subject: '' } },
+    { name: 'a number for the subject', subject: { ...whole, subject: 7 } },
+    { name: 'no issuer', subject: { ...whole, issuer: undefined } },
+    { name: 'an empty client', subject: { ...whole, clientId: '' } },
+  ])('A1.07 is nobody’s, and not everybody’s: $name is refused', ({ subject }) => {
+    const sessions = storedSessions(memoryRecords())
+    let error: unknown
+    try {
+      sessions.ofSubject(subject as never)
+    } catch (thrown) {
+      error = thrown
+    }
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'subject_invalid' })
+  })
+})

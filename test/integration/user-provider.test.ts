@@ -1,6 +1,7 @@
 import { localLock, memoryRecords, memoryStore, none, privateKeyJwt } from 'evertoken'
 import { dpopKeyRing } from 'evertoken/dpop'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
+import * as openid from 'openid-client'
 import { describe, expect } from 'vitest'
 import type { AuthorizationServer } from '../../demo/authorization-server.ts'
 import { rejection, test } from '../support/fixtures.ts'
@@ -151,6 +152,37 @@ describe('U2 D5 a real provider that rotates and detects reuse', () => {
       )
       expect(error).toMatchObject({ name: 'SessionError', reason: 'refresh_token_rejected' })
     }
+  })
+})
+
+describe('U1 a login that a library has made', () => {
+  test('U1 openid-client: what its code grant gives is adopted as it is, and refreshed', async ({ startProvider }) => {
+    const server = await startWebProvider(startProvider, 'none')
+    const config = await openid.discovery(new URL(server.issuer), PUBLIC, undefined, openid.None(), {
+      execute: [openid.allowInsecureRequests],
+    })
+    const { parameters, verifier } = authorizationRequest({ nonce: 'n-1', client_id: PUBLIC })
+    const callback = new URL(REDIRECT_URI)
+    callback.searchParams.set('code', await signIn(server, parameters))
+    callback.searchParams.set('iss', server.issuer)
+    const login = await openid.authorizationCodeGrant(config, callback, {
+      pkceCodeVerifier: verifier,
+      expectedNonce: 'n-1',
+    })
+    const sessions = storedSessions(memoryRecords())
+    const users = createUserTokenManager({
+      clients: { web: { issuer: server.issuer, clientId: PUBLIC, authentication: none() } },
+      transformClaims: ({ idTokenClaims }) => ({ nonce: idTokenClaims.nonce }),
+    })
+    const session = sessions.create()
+    await users.forSession('web', session).adopt(login)
+    const alice = users.forSession('web', sessions.open(session.id))
+    expect(await alice.read()).toMatchObject({ subject: 'alice', issuer: server.issuer, claims: { nonce: 'n-1' } })
+    const first = await alice.source().getToken()
+    expect(first.accessToken).toBe(login.access_token)
+    const next = await alice.source().getToken({ rejected: first })
+    expect(next.accessToken).not.toBe(first.accessToken)
+    await users.close()
   })
 })
 

@@ -1,3 +1,5 @@
+import { encryptedRecords } from 'evertoken'
+import { storedSessions } from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { rejection, test } from '../support/fixtures.ts'
 import { errorJson, type SeenRequest } from '../support/hostile-server.ts'
@@ -14,6 +16,7 @@ import {
   refreshes,
   sharedPlace,
   textOf,
+  type World,
   withMetadata,
 } from '../support/user-fleet.ts'
 
@@ -356,4 +359,73 @@ describe('F4.08 U5 a refresh that has been sent', () => {
     expect(await textOf(other, 'alice')).toBe('access-alice-1')
     expect(refreshes(server)).toEqual(['refresh-alice-0'])
   })
+})
+
+describe('U4 U6 a user with very many access tokens', () => {
+  /** A user for whom a token was got for each of so many resources, in this order. */
+  async function served(
+    { server, clock }: World,
+    { resources, padding = '' }: { readonly resources: number; readonly padding?: string },
+  ) {
+    const rotating = createRotatingServer({
+      // As servers with groups in their tokens make them.
+      members: ({ subject, n }) => ({ access_token: `access-${subject}-${n}${padding}` }),
+    })
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const subjects = storedSessions(
+      encryptedRecords(place.records, { keys: [{ id: 'one', key: new Uint8Array(32) }] }, { clock }),
+      { clock },
+    )
+    const [one, other] = fleetAt(place, { server, clock }, { subjects }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    const tokenOf = (manager: Manager, resource: number) =>
+      manager
+        .forSubject('web', 'alice')
+        .source({ resource: `urn:tenant:${resource}` })
+        .getToken()
+    for (let n = 1; n <= resources; n++) await tokenOf(one, n)
+    const kept = await subjects
+      .ofSubject({ issuer: server.tokenEndpoint, clientId: 'machine', subject: 'alice' })
+      .load()
+    const texts = kept?.accessTokens.map(({ token }) => token.accessToken.slice(0, 'access-alice-00'.length)) ?? []
+    return { rotating, texts, tokenOf, other }
+  }
+
+  test('U4 the newest twenty beside the last one are kept, and one that was dropped is got again', async ({
+    server,
+    clock,
+  }) => {
+    const { texts, tokenOf, other, rotating } = await served({ server, clock }, { resources: 30 })
+    expect(texts).toEqual(Array.from({ length: 21 }, (_, n) => `access-alice-${n + 10}`))
+    expect((await tokenOf(other, 15)).accessToken).toBe('access-alice-15')
+    expect((await tokenOf(other, 1)).accessToken).toBe('access-alice-31')
+    expect(rotating.reuses).toBe(0)
+  })
+
+  test.for([5_000, 20_000, 60_000])(
+    'U6 F5.07 with %i characters in each, the refresh token of the last refresh is kept all the same',
+    async (length, { server, clock }) => {
+      const resources = 50
+      const padding = 'x'.repeat(length)
+      const { rotating, texts, tokenOf, other } = await served({ server, clock }, { resources, padding })
+      expect(texts.at(-1)).toBe('access-alice-50')
+      expect((await tokenOf(other, resources + 1)).accessToken).toBe(`access-alice-51${padding}`)
+      expect({ reuses: rotating.reuses, isAlive: rotating.isAlive('alice') }).toEqual({ reuses: 0, isAlive: true })
+    },
+  )
+})
+
+test('U2 OpenID Connect Core 12.2: the same audiences in another order are the same', async ({ server, clock }) => {
+  const iat = Math.floor(clock.now() / 1000)
+  const base = { iss: server.origin, sub: 'alice', azp: 'machine', iat, exp: 4e9 }
+  const rotating = createRotatingServer({
+    members: () => ({ id_token: idToken({ ...base, aud: ['urn:api', 'machine'] }) }),
+  })
+  server.answer = withMetadata(server, rotating.answer)
+  const [one] = discoveringFleet(sharedPlace(clock), { server, clock }) as [Manager]
+  const id_token = idToken({ ...base, aud: ['machine', 'urn:api'] })
+  await one.forSubject('web', 'alice').adopt({ ...rotating.login('alice'), id_token })
+  await clock.advance(HOUR)
+  expect(await textOf(one, 'alice')).toBe('access-alice-1')
 })

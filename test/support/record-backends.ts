@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { EncryptionKeys, RecordStore, Telemetry } from 'evertoken'
+import type { Clock, EncryptionKeys, RecordStore, Telemetry } from 'evertoken'
 import { fileLock } from 'evertoken/node'
 import { keyvRecords } from 'evertoken/stores/keyv'
 import { createRecordsTable, postgresRecords } from 'evertoken/stores/postgres'
@@ -16,6 +16,7 @@ export interface OpenRecordsOptions {
   readonly encryption: EncryptionKeys
   readonly telemetry?: Telemetry | undefined
   readonly deadlineMs?: number | undefined
+  readonly clock?: Clock | undefined
   /** The way there, where it is not the direct one. */
   readonly port?: number | undefined
 }

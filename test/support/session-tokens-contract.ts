@@ -191,10 +191,11 @@ export function itKeepsTheSessionContract(create: () => Awaitable<SessionsUnderT
     expect((await planted.load())?.subject).not.toBe('bob')
   })
 
-  keeps('shows no token when it is printed', async (session) => {
+  keeps('A2.03 shows no token when it is printed, nor its id, which is all that a browser needs', async (session) => {
     await session.save(tokenSet({ idToken: 'secret-id-token', refreshToken: 'secret-refresh-token' }))
     const shown = [inspect(session, { depth: 9, showHidden: true }), JSON.stringify(session), String(session)].join()
     expect(shown).not.toContain('secret')
     expect(shown).not.toContain('access-1')
+    expect(shown).not.toContain(session.id)
   })
 }
