@@ -14,6 +14,8 @@ export interface LoginResponse {
   readonly refresh_token?: string | null | undefined
   readonly refresh_expires_in?: number | string | null | undefined
   readonly refresh_token_expires_in?: number | string | null | undefined
+  readonly refresh_token_timeout?: number | string | null | undefined
+  readonly authorization_expires_in?: number | string | null | undefined
   /** Of an answer that came straight from the server over TLS, or was verified. */
   readonly id_token?: string | null | undefined
   readonly scope?: string | null | undefined
