@@ -2,7 +2,7 @@ import type { Lineage } from './lineage.ts'
 import type { RefreshAsk } from './refresh-ask.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
-import { newest } from './set-decisions.ts'
+import { isSameSignIn, newest } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
 
 /** The last successor of a set that is known, and whether there can be none after it. */
@@ -14,10 +14,11 @@ export interface Followed {
 /** Follows the successors of a set. */
 export async function followed({ memory }: SessionEnvironment, from: TokenSet): Promise<Followed> {
   let set = from
-  while (set.refreshToken !== undefined) {
-    const next = await memory.successorOf(set.refreshToken)
+  for (;;) {
+    const next = await memory.successorOf(set)
     if (next === 'unknown') return { set, isLast: false }
-    if (next === undefined || next.generation <= set.generation) break
+    // A server may give one refresh token to several sign-ins of a user.
+    if (next === undefined || next.generation <= set.generation || !isSameSignIn(next, set)) break
     set = next
   }
   return { set, isLast: true }

@@ -33,15 +33,15 @@ const LONGEST_PAUSE_MS = 30_000
  * @throws SessionError with reason `signed_out` or `revoked`.
  */
 export async function persist(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
-  const { telemetry, oauth } = env
+  const { telemetry, oauth, memory } = env
   const { ask, before, next } = keeping
   const { session } = ask
   if (await isOver(env, lineage, next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   // The user's other requests bring the cookie of before: for them the successor is what is durable.
-  if (session.kind === 'carried') await keepSuccessor(env, before, next)
+  if (session.kind === 'carried') await memory.keepSuccessor(before, next)
   const saved = await save(env, session, next)
   if (saved === 'passed_over') return passedOver(env, lineage, keeping)
-  if (session.kind !== 'carried') await keepSuccessor(env, before, next)
+  if (session.kind !== 'carried') await memory.keepSuccessor(before, next)
   // Once more: whoever signs out marks that first, and then looks for what was written before.
   if (await isOver(env, lineage, next)) {
     if (session.kind === 'carried') await session.clear()
@@ -89,10 +89,6 @@ async function dropped(
 /** `passed_over`: something newer is there, or the session is over. `refused`: it would be again, such as one that has no room in cookies. */
 type Saved = 'kept' | 'passed_over' | 'failed' | 'refused'
 
-async function keepSuccessor({ memory }: SessionEnvironment, before: TokenSet, next: TokenSet): Promise<void> {
-  if (before.refreshToken !== undefined) await memory.keepSuccessor(before.refreshToken, next)
-}
-
 async function save(env: SessionEnvironment, session: SessionTokens, next: TokenSet): Promise<Saved> {
   const { clock } = env.oauth
   for (let tries = 1; ; tries++) {
@@ -126,6 +122,6 @@ async function keepTrying(env: SessionEnvironment, lineage: Lineage, { ask, befo
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
     if ((await saveOnce(env, ask.session, next)) !== 'failed') return
     // Until it is kept, the others find it there and nowhere else.
-    await keepSuccessor(env, before, next)
+    await env.memory.keepSuccessor(before, next)
   }
 }

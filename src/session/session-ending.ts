@@ -51,11 +51,11 @@ async function writeEnd(ending: EndingSession, generation: number): Promise<Toke
 
 /** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
 async function forbidSuccessors({ client, session }: EndingSession, set: TokenSet): Promise<void> {
-  if (session.kind !== 'carried' || set.refreshToken === undefined) return
+  if (session.kind !== 'carried') return
   const { memory, oauth } = client.env
   const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
   const lives = set.accessTokens.map(({ token }) => token.expiresAt)
-  await memory.keepSuccessor(set.refreshToken, ended, Math.max(oauth.clock.now() + MIN_ENDED_MS, ...lives))
+  await memory.keepSuccessor(set, ended, Math.max(oauth.clock.now() + MIN_ENDED_MS, ...lives))
 }
 
 /**

@@ -6,16 +6,19 @@ import { openedText, sealedText } from './sealed-text.ts'
 import type { TokenSet } from './token-set.ts'
 import { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 
+/** A refresh token, and whose it is: two servers may give tokens of the same text. */
+export type Spendable = Pick<TokenSet, 'client' | 'refreshToken'>
+
 /** What the processes that refresh the same sessions know together, for as long as it matters. All of it may be missing. */
 export interface SharedMemory {
-  /** The set that a refresh with this token has brought, for whoever still has the token; `unknown` where nobody can be asked. */
-  successorOf(refreshToken: string): Promise<TokenSet | 'unknown' | undefined>
+  /** The set that a refresh of this one has brought, for whoever still has this one; `unknown` where nobody can be asked. */
+  successorOf(set: Spendable): Promise<TokenSet | 'unknown' | undefined>
   /** `until` is the end of the grace unless it is given. */
-  keepSuccessor(refreshToken: string, set: TokenSet, until?: number): Promise<void>
+  keepSuccessor(before: Spendable, set: TokenSet, until?: number): Promise<void>
   /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended, or `unknown` where that cannot be noted. */
-  beginRefresh(refreshToken: string): Promise<boolean | 'unknown'>
+  beginRefresh(set: Spendable): Promise<boolean | 'unknown'>
   /** Says that it is known how that ended. */
-  endRefresh(refreshToken: string): Promise<void>
+  endRefresh(set: Spendable): Promise<void>
   /** Says that a session is over up to a generation, for refreshes that are under way. */
   markEnded(lineage: string, generation: number): Promise<void>
   /** Whether it was over when this generation was written; a later sign-in has a higher one. */
@@ -52,39 +55,42 @@ export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
   const { ask, note, forget } = openNotes(options)
   const successors = new LRUCache<string, Successor>({ max: maxEntries })
   const ended = new LRUCache<string, number>({ max: maxEntries })
-  const nameOf = (kind: string, text: string): Promise<string> => sha256(canonicalText([1, 'session', kind, text]))
+  const hashOf = (kind: string, ...of: readonly string[]): Promise<string> =>
+    sha256(canonicalText([1, 'session', kind, ...of]))
 
   return {
-    async successorOf(refreshToken) {
-      const name = await nameOf('successor', refreshToken)
+    async successorOf({ client, refreshToken }) {
+      if (refreshToken === undefined) return undefined
+      const name = await hashOf('successor', client, refreshToken)
       const known = successors.get(name)
       if (known !== undefined && clock.now() < known.until) return known.set
       const found = await ask(name)
       if (found === 'unknown') return found
       return found.text === undefined ? undefined : tokenSetFrom(await openedText(refreshToken, name, found.text))
     },
-    async keepSuccessor(refreshToken, set, until = clock.now() + graceMs) {
-      const name = await nameOf('successor', refreshToken)
+    async keepSuccessor({ client, refreshToken }, set, until = clock.now() + graceMs) {
+      if (refreshToken === undefined) return
+      const name = await hashOf('successor', client, refreshToken)
       successors.set(name, { set, until })
       if (options.store !== undefined) await note(name, await sealedText(refreshToken, name, tokenSetText(set)), until)
     },
-    async beginRefresh(refreshToken) {
-      const name = await nameOf('intent', refreshToken)
+    async beginRefresh({ client, refreshToken = '' }) {
+      const name = await hashOf('intent', client, refreshToken)
       const found = await ask(name)
       if (found === 'unknown') return found
       if (found.text !== undefined) return true
       return (await note(name, '1', clock.now() + INTENT_MS)) ? false : 'unknown'
     },
-    async endRefresh(refreshToken) {
-      await forget(await nameOf('intent', refreshToken))
+    async endRefresh({ client, refreshToken }) {
+      if (refreshToken !== undefined) await forget(await hashOf('intent', client, refreshToken))
     },
     async markEnded(lineage, generation) {
-      const name = await nameOf('ended', lineage)
+      const name = await hashOf('ended', lineage)
       ended.set(name, generation)
       await note(name, String(generation), clock.now() + ENDED_MS)
     },
     async isEnded(lineage, generation) {
-      const name = await nameOf('ended', lineage)
+      const name = await hashOf('ended', lineage)
       if (generation <= (ended.get(name) ?? 0)) return true
       const found = await ask(name)
       return found !== 'unknown' && generation <= Number(found.text ?? 0)

@@ -43,7 +43,7 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
   const next = await withClaims(env, refreshedSet(set, { ...answer, shape, isGranted, now: clock.now() }))
   lineage.learned(next)
   const kept = await persist(env, lineage, { ask, before: set, next })
-  await memory.endRefresh(refreshToken)
+  await memory.endRefresh(set)
   tellOfEnd(env, kept)
   // The session goes on; this request does not get what it needs.
   if (!isGranted) throw notGranted(clientName, scope, missing)
@@ -54,8 +54,7 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
 /** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
 async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshAnswer> {
   const { memory } = env
-  const refreshToken = set.refreshToken ?? ''
-  const noted = await memory.beginRefresh(refreshToken)
+  const noted = await memory.beginRefresh(set)
   // Where nothing can be noted there will be no successor either, and a cookie of before would be all that others have.
   if (noted === 'unknown' && ask.session.kind === 'carried') throw noTurn()
   let wasInterrupted = noted === true
@@ -75,10 +74,10 @@ async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }:
       // It was spent by us, or by a process that was killed before it could keep the answer.
       if (failure === 'rejected' && wasInterrupted) {
         const stored = await reread(env, lineage, ask)
-        if (stored.refreshToken !== refreshToken) throw error
+        if (stored.refreshToken !== set.refreshToken) throw error
         throw await end(env, lineage, { ask, set, reason: 'refresh_token_lost', cause: error })
       }
-      await memory.endRefresh(refreshToken)
+      await memory.endRefresh(set)
       if (failure === 'doubtful') throw sessionEnded(env.oauth.clientName, 'refresh_doubtful', error)
       throw error
     }
@@ -105,7 +104,7 @@ export async function end(
   lineage.learned(ended)
   // Written by comparison like every set: somebody may have been luckier with the token meanwhile.
   await persist(env, lineage, { ask, before: set, next: ended })
-  if (set.refreshToken !== undefined) await memory.endRefresh(set.refreshToken)
+  await memory.endRefresh(set)
   telemetry.note({ name: 'session_ended', client: clientName, reason })
   return sessionEnded(clientName, reason, cause)
 }
