@@ -1,5 +1,5 @@
 import { boundSession } from './bound-session.ts'
-import { followed } from './latest-set.ts'
+import { usable } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { saveOnce } from './persist.ts'
 import type { SessionTokens } from './session-tokens.ts'
@@ -54,8 +54,7 @@ export class LoadedSession {
       this.#loading = undefined
     })
     const set = await this.#loading
-    // What was signed out here may have been signed in elsewhere since.
-    if (set === undefined || (lineage.end !== undefined && !lineage.begin(set))) return undefined
+    if (set === undefined || lineage.end !== undefined) return undefined
     const newest = lineage.newest(set)
     if (this.session.kind === 'carried') await this.carry(newest)
     return newest
@@ -103,16 +102,22 @@ export class LoadedSession {
 
   async #load(): Promise<TokenSet | undefined> {
     const set = await this.session.load()
-    if (set === undefined) return undefined
-    this.keep(set)
-    if (this.session.kind !== 'carried') return set
-    // A response that came late may have brought the browser an older set back.
     const lineage = await this.#lineage
-    if (lineage.end !== undefined) return set
-    const { set: newest } = await followed(this.#client.env, lineage.newest(set))
-    if (newest.endedBecause !== 'signed_out') return newest
-    await this.session.clear()
-    return undefined
+    // What was signed out here may have been signed in elsewhere since.
+    if (set === undefined || (lineage.end !== undefined && !lineage.begin(set))) return undefined
+    if (this.session.kind !== 'carried') {
+      this.keep(set)
+      return set
+    }
+    // A response that came late may have brought the browser an older set back.
+    const found = await usable(this.#client.env, lineage, lineage.newest(set))
+    if (found === 'over') {
+      await this.session.clear()
+      return undefined
+    }
+    // Not before: a session that is over is at nobody's hand.
+    this.keep(set)
+    return found.set
   }
 
   get #now(): number {

@@ -55,7 +55,7 @@ export async function persist(env: SessionEnvironment, lineage: Lineage, keeping
 }
 
 async function isOver({ memory }: SessionEnvironment, lineage: Lineage, { generation }: TokenSet): Promise<boolean> {
-  return lineage.end !== undefined || (await memory.isEnded(lineage.id, generation))
+  return lineage.end !== undefined || (await memory.isEnded(lineage.id, generation)) === true
 }
 
 /** What is there instead. */

@@ -1,9 +1,10 @@
 import { claimed, isClaimed, pause } from './claim.ts'
 import { inTurn, noTurn } from './in-turn.ts'
-import { followed, reread } from './latest-set.ts'
+import { type Followed, reread, usable } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
 import { refreshFailure } from './refresh-failure.ts'
+import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import { newest } from './set-decisions.ts'
 import { end, spend } from './spend.ts'
@@ -24,7 +25,8 @@ export async function refreshInTurn(
   ask: RefreshAsk,
 ): Promise<RefreshResult> {
   const { oauth, lock, deadlineMs } = env
-  const early = await found(lineage, ask, (await followed(env, lineage.newest(ask.known))).set)
+  const { set } = await latest(env, lineage, ask.known)
+  const early = await found(lineage, ask, set)
   if (early !== undefined) return early
   return inTurn((hasTurn) => spendInTurn(env, lineage, { ...ask, hasTurn }), {
     lock,
@@ -33,6 +35,13 @@ export async function refreshInTurn(
     waitMs: deadlineMs * TURN_SHARE,
     mayGoWithout: ask.session.kind !== 'carried',
   })
+}
+
+/** The newest that came of a set, as far as that is known. */
+async function latest(env: SessionEnvironment, lineage: Lineage, from: TokenSet): Promise<Followed> {
+  const found = await usable(env, lineage, lineage.newest(from))
+  if (found === 'over') throw sessionEnded(env.oauth.clientName, 'signed_out')
+  return found
 }
 
 /** The token of a set, where there is one that needs nothing. */
@@ -53,7 +62,7 @@ async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnA
   const patientUntil = clock.now() + env.deadlineMs * TURN_SHARE
   let current = await reread(env, lineage, ask)
   for (let tokens = 1; ; ) {
-    const { set, isLast } = await followed(env, lineage.newest(current))
+    const { set, isLast } = await latest(env, lineage, current)
     current = set
     const late = await found(lineage, ask, current)
     if (late !== undefined) return late

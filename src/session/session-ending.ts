@@ -1,9 +1,11 @@
 import { StoreError, type TokenRequest } from '../token/index.ts'
+import { forbidSuccessors } from './forbid-successors.ts'
+import { followed } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { revokeSet } from './revocation.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { endedSet, newestOf } from './set-decisions.ts'
+import { endedSet, newestOf, signedOutSet } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
@@ -16,8 +18,6 @@ export interface EndingSession {
   readonly known: TokenSet | undefined
 }
 
-/** So long it is known at the least that a session was signed out. */
-const MIN_ENDED_MS = 10 * 60 * 1000
 /** So often a session is ended that others go on refreshing. */
 const MAX_TRIES = 5
 /** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
@@ -40,22 +40,26 @@ export async function signOut(ending: EndingSession, request: TokenRequest | und
 
 /** Writes the end where other processes look; gives the last set that was there. */
 async function writeEnd(ending: EndingSession, generation: number): Promise<TokenSet | undefined> {
-  const { client, session, lineage, known } = ending
+  const { client, session, lineage } = ending
   await client.env.memory.markEnded(lineage.id, generation)
   // Whoever has written before this is told of here, and whoever writes after it sees the mark.
-  const last = newestOf(await session.load(), known)
-  if (last !== undefined) await forbidSuccessors(ending, last)
+  const sets = await knownSets(ending)
+  const last = sets.at(-1)
+  if (last !== undefined && session.kind === 'carried') {
+    await forbidSuccessors(client.env, sets, signedOutSet(last))
+  }
   await session.clear()
   return last
 }
 
-/** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
-async function forbidSuccessors({ client, session }: EndingSession, set: TokenSet): Promise<void> {
-  if (session.kind !== 'carried') return
-  const { memory, oauth } = client.env
-  const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
-  const lives = set.accessTokens.map(({ token }) => token.expiresAt)
-  await memory.keepSuccessor(set, ended, Math.max(oauth.clock.now() + MIN_ENDED_MS, ...lives))
+/** Every set of a session that is known, the newest last: whoever carries it may carry one of before. */
+async function knownSets({ client, session, known }: EndingSession): Promise<readonly TokenSet[]> {
+  const loaded = await session.load()
+  const latest = newestOf(loaded, known)
+  if (latest === undefined) return []
+  if (session.kind !== 'carried') return [latest]
+  const { sets } = await followed(client.env, latest)
+  return loaded === undefined || loaded === latest ? sets : [loaded, ...sets]
 }
 
 /**
@@ -77,16 +81,12 @@ export function revoke(ending: EndingSession, request: TokenRequest | undefined)
 }
 
 /** Writes the end of a session after the last refresh of it. */
-async function endByComparison({
-  client,
-  session,
-  lineage,
-  known,
-}: EndingSession): Promise<{ readonly before: TokenSet; readonly left: TokenSet }> {
+async function endByComparison(ending: EndingSession): Promise<{ readonly before: TokenSet; readonly left: TokenSet }> {
+  const { client, session, lineage, known } = ending
   const { name, env } = client
   let latest = newestOf(known, lineage.held)
   for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const before = newestOf(await session.load(), latest)
+    const before = (await knownSets({ ...ending, known: latest })).at(-1)
     if (before === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
     if (before.refreshToken === undefined) return { before, left: before }
     const left = endedSet(before, 'revoked', env.oauth.clock.now())

@@ -19,10 +19,10 @@ export interface SharedMemory {
   beginRefresh(set: Spendable): Promise<boolean | 'unknown'>
   /** Says that it is known how that ended. */
   endRefresh(set: Spendable): Promise<void>
-  /** Says that a session is over up to a generation, for refreshes that are under way. */
+  /** Says that a session is over up to a generation, for refreshes that are under way; what was said of a higher one stays. */
   markEnded(lineage: string, generation: number): Promise<void>
-  /** Whether it was over when this generation was written; a later sign-in has a higher one. */
-  isEnded(lineage: string, generation: number): Promise<boolean>
+  /** Whether it was over when this generation was written, or `unknown` where nobody can be asked; a later sign-in has a higher one. */
+  isEnded(lineage: string, generation: number): Promise<boolean | 'unknown'>
 }
 
 /** What {@link createSharedMemory} needs. */
@@ -86,14 +86,16 @@ export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
     },
     async markEnded(lineage, generation) {
       const name = await hashOf('ended', lineage)
-      ended.set(name, generation)
-      await note(name, String(generation), clock.now() + ENDED_MS)
+      const found = await ask(name)
+      const mark = Math.max(generation, ended.get(name) ?? 0, found === 'unknown' ? 0 : Number(found.text ?? 0))
+      ended.set(name, mark)
+      await note(name, String(mark), clock.now() + ENDED_MS)
     },
     async isEnded(lineage, generation) {
       const name = await hashOf('ended', lineage)
       if (generation <= (ended.get(name) ?? 0)) return true
       const found = await ask(name)
-      return found !== 'unknown' && generation <= Number(found.text ?? 0)
+      return found === 'unknown' ? found : generation <= Number(found.text ?? 0)
     },
   }
 }

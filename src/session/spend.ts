@@ -2,7 +2,7 @@ import { TokenResponseError } from '../token/index.ts'
 import { unclaimed } from './claim.ts'
 import { withClaims } from './claims.ts'
 import { noTurn } from './in-turn.ts'
-import { reread } from './latest-set.ts'
+import { assertNotEnded, reread } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { persist } from './persist.ts'
 import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
@@ -24,8 +24,7 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
   const { oauth, memory } = env
   const { clientName, clock } = oauth
   const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
-  if (lineage.end !== undefined || (await memory.isEnded(lineage.id, set.generation)))
-    throw sessionEnded(clientName, 'signed_out')
+  await assertNotEnded(env, lineage, { session: ask.session, set })
   if (refreshToken === undefined) {
     throw sessionEnded(clientName, (set.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
   }

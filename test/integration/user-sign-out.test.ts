@@ -1,7 +1,7 @@
 import { clientAssertion, type TokenRequest } from 'evertoken'
 import { createUserTokenManager } from 'evertoken/session'
 import { describe, expect } from 'vitest'
-import { createJar } from '../support/carried-jar.ts'
+import { createJar, type Jar } from '../support/carried-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { type Answer, errorJson, hang, reset } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
@@ -43,6 +43,20 @@ async function signedIn(world: World, options: Parameters<typeof discoveringFlee
   await fleet[0]?.forSubject('web', 'alice').adopt(rotating.login('alice'))
   await clock.advance(HOUR)
   return { rotating, place, fleet }
+}
+
+/** Alice has signed in with a browser that carries her session. */
+async function carriedIn(world: World): Promise<SignedIn & { readonly jar: Jar }> {
+  const { server, clock } = world
+  const rotating = createRotatingServer()
+  server.answer = withMetadata(server, rotating.answer)
+  const place = sharedPlace(clock)
+  const fleet = discoveringFleet(place, world, PATIENT)
+  const jar = createJar('browser')
+  const signIn = jar.request()
+  await fleet[0]?.forSession('web', signIn).adopt(rotating.login('alice'))
+  signIn.respond()
+  return { rotating, place, fleet, jar }
 }
 
 describe('N3 revocation', () => {
@@ -439,6 +453,67 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(rotating.isAlive('alice')).toBe(false)
     expect(await rejection(other.forSession('web', jar.request()).source().getToken())).toMatchObject({
       name: 'SessionError',
+    })
+  })
+
+  describe('a session that is carried, and a cookie of before', () => {
+    test('A6.06 U9 signed out elsewhere: the first call says so, and so does the second one', async ({
+      server,
+      clock,
+    }) => {
+      const { fleet, jar } = await carriedIn({ server, clock })
+      const [, other, third] = fleet as [Manager, Manager, Manager]
+      const [leaving, late] = [jar.request(), jar.request()]
+      await other.forSession('web', leaving).signOut()
+      const source = third.forSession('web', late).source()
+      expect(await rejection(source.getToken())).toMatchObject({ name: 'SessionError' })
+      expect(await rejection(source.getToken())).toMatchObject({ name: 'SessionError' })
+    })
+
+    test('A6.06 U9 signed out after another process has refreshed: the newest refresh token dies', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, fleet, jar } = await carriedIn({ server, clock })
+      const [one, other] = fleet as [Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow] = [jar.request(), jar.request()]
+      await one.forSession('web', slow).source().getToken()
+      await other.forSession('web', leaving).signOut()
+      expect(rotating.revoked).toContain('refresh-alice-1')
+      expect(rotating.isAlive('alice')).toBe(false)
+    })
+
+    test('A6.06 A6.07 U9 the answer that was slower does not bring the session back, at once or an hour later', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, fleet, jar } = await carriedIn({ server, clock })
+      const [one, other, third] = fleet as [Manager, Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow] = [jar.request(), jar.request()]
+      await one.forSession('web', slow).source().getToken()
+      await other.forSession('web', leaving).signOut()
+      leaving.respond()
+      slow.respond()
+      const call = () => rejection(third.forSession('web', jar.request()).source().getToken())
+      expect(await call()).toMatchObject({ name: 'SessionError' })
+      await clock.advance(HOUR)
+      expect(await call()).toMatchObject({ name: 'SessionError' })
+      expect(rotating.refreshes.get('alice')).toBe(1)
+    })
+
+    test('N3.05 U9 revoked after another process has refreshed: the newest refresh token dies', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, fleet, jar } = await carriedIn({ server, clock })
+      const [one, other] = fleet as [Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow] = [jar.request(), jar.request()]
+      await one.forSession('web', slow).source().getToken()
+      await other.forSession('web', leaving).revoke()
+      expect(rotating.isAlive('alice')).toBe(false)
     })
   })
 
