@@ -70,7 +70,8 @@ export class Lineage {
   endWith(reason: SessionEnd, generation: number, written?: Promise<unknown>): void {
     if (written !== undefined) this.#ending = written
     if (this.#newest !== undefined && this.#newest.generation > generation) return
-    this.#end = { reason, generation }
+    // A refresh that is dropped late knows of a lower end than the sign-out that it was dropped for.
+    if (this.#end === undefined || this.#end.generation < generation) this.#end = { reason, generation }
     this.#newest = undefined
   }
 

@@ -9,21 +9,34 @@ import { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 /** A refresh token, and whose it is: two servers may give tokens of the same text. */
 export type Spendable = Pick<TokenSet, 'client' | 'refreshToken'>
 
-/** What the processes that refresh the same sessions know together, for as long as it matters. All of it may be missing. */
-export interface SharedMemory {
+/** What came of refreshes. */
+export interface SharedSuccessors {
+  /** How long the successor of a set is known. */
+  readonly graceMs: number
   /** The set that a refresh of this one has brought, for whoever still has this one; `unknown` where nobody can be asked. */
   successorOf(set: Spendable): Promise<TokenSet | 'unknown' | undefined>
-  /** `until` is the end of the grace unless it is given. */
-  keepSuccessor(before: Spendable, set: TokenSet, until?: number): Promise<void>
+  /** Tells whether it is written; `until` is the end of the grace unless it is given. */
+  keepSuccessor(before: Spendable, set: TokenSet, until?: number): Promise<boolean>
+}
+
+/** Which refreshes have begun. */
+export interface SharedIntents {
   /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended, or `unknown` where that cannot be noted. */
   beginRefresh(set: Spendable): Promise<boolean | 'unknown'>
   /** Says that it is known how that ended. */
   endRefresh(set: Spendable): Promise<void>
+}
+
+/** Which sessions are over. */
+export interface SharedEnds {
   /** Says that a session is over up to a generation, for refreshes that are under way; what was said of a higher one stays. */
   markEnded(lineage: string, generation: number): Promise<void>
   /** Whether it was over when this generation was written, or `unknown` where nobody can be asked; a later sign-in has a higher one. */
   isEnded(lineage: string, generation: number): Promise<boolean | 'unknown'>
 }
+
+/** What the processes that refresh the same sessions know together, for as long as it matters. All of it may be missing. */
+export interface SharedMemory extends SharedSuccessors, SharedIntents, SharedEnds {}
 
 /** What {@link createSharedMemory} needs. */
 export interface SharedMemoryOptions {
@@ -51,14 +64,15 @@ type Asked = { readonly text: string | undefined } | 'unknown'
 
 /** Remembers in this process, and in the store for the others. Names are hashes; a successor can be read by whoever has the token before it, and nobody else. */
 export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
-  const { clock, graceMs, maxEntries } = options
-  const { ask, note, forget } = openNotes(options)
-  const successors = new LRUCache<string, Successor>({ max: maxEntries })
-  const ended = new LRUCache<string, number>({ max: maxEntries })
-  const hashOf = (kind: string, ...of: readonly string[]): Promise<string> =>
-    sha256(canonicalText([1, 'session', kind, ...of]))
+  const notes = openNotes(options)
+  return { ...openSuccessors(notes, options), ...openIntents(notes, options), ...openEnds(notes, options) }
+}
 
+function openSuccessors({ ask, note }: Notes, options: SharedMemoryOptions): SharedSuccessors {
+  const { clock, graceMs, maxEntries } = options
+  const successors = new LRUCache<string, Successor>({ max: maxEntries })
   return {
+    graceMs,
     async successorOf({ client, refreshToken }) {
       if (refreshToken === undefined) return undefined
       const name = await hashOf('successor', client, refreshToken)
@@ -69,11 +83,20 @@ export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
       return found.text === undefined ? undefined : tokenSetFrom(await openedText(refreshToken, name, found.text))
     },
     async keepSuccessor({ client, refreshToken }, set, until = clock.now() + graceMs) {
-      if (refreshToken === undefined) return
+      if (refreshToken === undefined) return true
       const name = await hashOf('successor', client, refreshToken)
+      const isWritten =
+        options.store === undefined ||
+        (await note(name, await sealedText(refreshToken, name, tokenSetText(set)), until))
+      // Not before: nobody here must have what the others may never hear of.
       successors.set(name, { set, until })
-      if (options.store !== undefined) await note(name, await sealedText(refreshToken, name, tokenSetText(set)), until)
+      return isWritten
     },
+  }
+}
+
+function openIntents({ ask, note, forget }: Notes, { clock }: SharedMemoryOptions): SharedIntents {
+  return {
     async beginRefresh({ client, refreshToken = '' }) {
       const name = await hashOf('intent', client, refreshToken)
       const found = await ask(name)
@@ -84,6 +107,12 @@ export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
     async endRefresh({ client, refreshToken }) {
       if (refreshToken !== undefined) await forget(await hashOf('intent', client, refreshToken))
     },
+  }
+}
+
+function openEnds({ ask, note }: Notes, { clock, maxEntries }: SharedMemoryOptions): SharedEnds {
+  const ended = new LRUCache<string, number>({ max: maxEntries })
+  return {
     async markEnded(lineage, generation) {
       const name = await hashOf('ended', lineage)
       const found = await ask(name)
@@ -98,6 +127,10 @@ export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
       return found === 'unknown' ? found : generation <= Number(found.text ?? 0)
     },
   }
+}
+
+function hashOf(kind: string, ...of: readonly string[]): Promise<string> {
+  return sha256(canonicalText([1, 'session', kind, ...of]))
 }
 
 interface Notes {

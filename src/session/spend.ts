@@ -21,7 +21,7 @@ export interface Spending {
 
 /** Spends one refresh token, keeps what comes of it, and only then hands it out. */
 export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshResult> {
-  const { oauth, memory } = env
+  const { oauth } = env
   const { clientName, clock } = oauth
   const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
   await assertNotEnded(env, lineage, { session: ask.session, set })
@@ -40,9 +40,8 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
   const missing = oauth.acceptsNarrowedScope ? undefined : missingScope(scope, token.scope)
   const isGranted = missing === undefined
   const next = await withClaims(env, refreshedSet(set, { ...answer, shape, isGranted, now: clock.now() }))
-  lineage.learned(next)
   const kept = await persist(env, lineage, { ask, before: set, next })
-  await memory.endRefresh(set)
+  lineage.learned(kept)
   tellOfEnd(env, kept)
   // The session goes on; this request does not get what it needs.
   if (!isGranted) throw notGranted(clientName, scope, missing)
@@ -97,13 +96,11 @@ export async function end(
   lineage: Lineage,
   { ask, set, reason, cause }: Ending,
 ): Promise<Error> {
-  const { oauth, telemetry, memory } = env
+  const { oauth, telemetry } = env
   const { clientName, clock } = oauth
   const ended = endedSet(set, reason, clock.now())
-  lineage.learned(ended)
   // Written by comparison like every set: somebody may have been luckier with the token meanwhile.
-  await persist(env, lineage, { ask, before: set, next: ended })
-  await memory.endRefresh(set)
+  lineage.learned(await persist(env, lineage, { ask, before: set, next: ended }))
   telemetry.note({ name: 'session_ended', client: clientName, reason })
   return sessionEnded(clientName, reason, cause)
 }

@@ -1,5 +1,5 @@
-import { localLock, StoreError, type WithLock } from 'evertoken'
-import { createUserTokenManager } from 'evertoken/session'
+import { encryptedRecords, localLock, memoryRecords, StoreError, type WithLock } from 'evertoken'
+import { createUserTokenManager, storedSessions } from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { createJar } from '../support/carried-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
@@ -87,6 +87,110 @@ describe('F5.05 the session store takes no write after a refresh', () => {
     expect(refreshes(server)).toEqual(['refresh-alice-0', 'refresh-alice-1'])
     expect(rotating.reuses).toBe(0)
   })
+
+  test('F5.05 U6 nobody gets a new token while its set is being saved', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    const source = alice.source()
+    await clock.advance(HOUR - 1000)
+    await alice.read()
+    const [saving, goOn] = [createGate(), createGate()]
+    place.reach = (step) => {
+      if (step !== 'before save') return undefined
+      saving.open()
+      return goOn.opened
+    }
+    const first = textOf(one, 'alice')
+    await saving.opened
+    // The one that lives is good; one that a killed process takes with it is not.
+    expect((await source.getToken()).accessToken).toBe('access-alice-0')
+    goOn.open()
+    expect(await first).toBe('access-alice-1')
+  })
+
+  test('F5.05 with a grace of 5 s, for a minute: the others find what came all the time', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const options = { graceMs: 5000, ...PATIENT }
+    const [one] = fleetAt(place, { server, clock }, options) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    place.reach = failing('before save')
+    await whileTimePasses(clock, textOf(one, 'alice'))
+    for (let second = 0; second < 60; second += 2) {
+      for (let n = 0; n < 2; n++) await clock.advance(1000)
+      await settle()
+      const fresh = fleetAt(place, { server, clock }, options)[0] as Manager
+      expect(await whileTimePasses(clock, textOf(fresh, 'alice')), `after ${second} s`).toBe('access-alice-1')
+    }
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test('F5.05 F5.07 there is no room for so many access tokens: the refresh token that has rotated is kept, and the token that was asked for', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const members = ({ n }: { readonly n: number }) => ({ access_token: `access-${n}-${'x'.repeat(1000)}` })
+    const rotating = createRotatingServer({ members })
+    server.answer = rotating.answer
+    const keys = { keys: [{ id: 'one', key: new Uint8Array(32) }] }
+    const records = encryptedRecords(memoryRecords({ clock }), keys, { clock, maxLength: 8000 })
+    const subjects = storedSessions(records, { clock })
+    // Without a store, so that the session is all that the other process finds.
+    const shared = { subjects, clock, clients: { web: clientOf(server) } }
+    const [one, other] = [0, 1].map(() => createUserTokenManager({ ...shared, telemetry: recorder }))
+    await one?.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    const call = async (manager: typeof one, n: number) => {
+      const source = manager?.forSubject('web', 'alice').source({ resource: `urn:tenant:${n}` })
+      return (await source?.getToken())?.accessToken
+    }
+    for (let n = 1; n <= 10; n++) await call(one, n)
+    expect(await call(other, 10)).toMatch(/^access-10-/)
+    expect(await call(other, 11)).toMatch(/^access-11-/)
+    expect(rotating.reuses).toBe(0)
+    expect(recorder.events.map(({ name }) => name)).not.toContain('session_persist_failed')
+  })
+
+  test.for([
+    { failures: 1, told: [] },
+    { failures: 7, told: ['session_persist_failed'] },
+  ])(
+    'F5.05 S6 carried, and the successor is not written at the first $failures tries: no other request spends the token again',
+    async ({ failures, told }, { server, clock, recorder }) => {
+      const rotating = createRotatingServer()
+      server.answer = rotating.answer
+      const place = sharedPlace(clock)
+      const options = { telemetry: recorder, ...PATIENT }
+      const [one, other] = fleetAt(place, { server, clock }, options) as [Manager, Manager]
+      const jar = createJar('browser')
+      const signIn = jar.request()
+      await one.forSession('web', signIn).adopt(rotating.login('alice'))
+      signIn.respond()
+      await clock.advance(HOUR)
+      const [slow, tab] = [jar.request(), jar.request()]
+      let left = failures
+      const written = createGate()
+      place.reach = (step) => {
+        if (step === 'before successor' && left-- > 0) throw new Error('READONLY')
+        if (step === 'after successor') written.open()
+      }
+      const call = async (manager: Manager, session: typeof tab) =>
+        (await whileTimePasses(clock, manager.forSession('web', session).source().getToken())).accessToken
+      expect(await call(one, slow)).toBe('access-alice-1')
+      const events = recorder.events.map(({ name }) => name)
+      expect(events.filter((name) => name === 'session_persist_failed')).toEqual(told)
+      // If not before its caller is answered, then behind it.
+      await whileTimePasses(clock, written.opened, 1000)
+      expect(await call(other, tab)).toBe('access-alice-1')
+      expect(rotating.reuses).toBe(0)
+    },
+  )
 
   test('F5.05 F7.05 nothing takes a write, neither sessions nor store nor lock: nobody else spends the token that was spent', async ({
     server,
@@ -578,6 +682,63 @@ describe('F7.05 a lock that is not to be had', () => {
     await rejection(textOf(one, 'alice'))
     server.answer = rotating.answer
     expect(await textOf(other, 'alice')).toBe('access-alice-1')
+  })
+
+  test('F7.05 U6 down for another process, which claims the session meanwhile and reaches no server: the refresh token that has rotated is not lost', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      // A gateway has refused the second one: it never came to the server.
+      if (request.n > 1) return { status: 503, body: '' }
+      const answer = await rotating.answer(request)
+      await answered.opened
+      return answer
+    }
+    const place = sharedPlace(clock)
+    // Without a store nobody hears of the refresh that has begun.
+    const [one] = fleetAt(place, { server, clock }, { store: undefined }) as [Manager]
+    const [cutOff] = fleetAt(place, { server, clock }, { store: undefined, lock: down }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    await rejection(textOf(cutOff, 'alice'))
+    answered.open()
+    expect(await first).toBe('access-alice-1')
+    const session = place.sessions.ofSubject({ issuer: server.tokenEndpoint, clientId: 'machine', subject: 'alice' })
+    expect((await session.load())?.refreshToken).toBe('refresh-alice-1')
+  })
+
+  test('F7.05 U6 down, and a process stands still until its claim is over: the refresh token that has rotated is not lost', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      if (request.n > 1) return { status: 503, body: '' }
+      const answer = await rotating.answer(request)
+      await answered.opened
+      return answer
+    }
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }, { lock: down }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    // The timers of the first one stand still.
+    clock.leap(300_000)
+    await rejection(textOf(other, 'alice'))
+    answered.open()
+    await first
+    const session = place.sessions.ofSubject({ issuer: server.tokenEndpoint, clientId: 'machine', subject: 'alice' })
+    expect((await session.load())?.refreshToken).toBe('refresh-alice-1')
   })
 
   test('F7.05 down, and invalid_grant: the session ends with its reason', async ({ server, clock }) => {

@@ -59,6 +59,19 @@ async function carriedIn(world: World): Promise<SignedIn & { readonly jar: Jar }
   return { rotating, place, fleet, jar }
 }
 
+/** Whoever comes to a step first waits there. */
+function stopOnce(place: SharedPlace, at: Step): { readonly reached: Gate; readonly goOn: Gate } {
+  const [reached, goOn] = [createGate(), createGate()]
+  let isFirst = true
+  place.reach = (step) => {
+    if (step !== at || !isFirst) return undefined
+    isFirst = false
+    reached.open()
+    return goOn.opened
+  }
+  return { reached, goOn }
+}
+
 describe('N3 revocation', () => {
   test('N3.01 U9 refresh token and access token are told in the body, with hints, by a client that authenticates', async ({
     server,
@@ -503,6 +516,48 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
       expect(rotating.refreshes.get('alice')).toBe(1)
     })
 
+    test('A6.06 U9 signed out between the look for the end and the successor: a third request gets nothing', async ({
+      server,
+      clock,
+    }) => {
+      const { fleet, jar, place } = await carriedIn({ server, clock })
+      const [one, other, third] = fleet as [Manager, Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow, tab] = [jar.request(), jar.request(), jar.request()]
+      const { reached, goOn } = stopOnce(place, 'before successor')
+      const refreshing = rejection(one.forSession('web', slow).source().getToken())
+      await reached.opened
+      await other.forSession('web', leaving).signOut()
+      goOn.open()
+      expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+      const got = await rejection(third.forSession('web', tab).source().getToken())
+      expect(got).toMatchObject({ name: 'SessionError' })
+      // The set that nobody was to have leads to the end, too.
+      slow.respond()
+      expect(jar.set).toBeUndefined()
+    })
+
+    test('A6.06 U9 signed out meanwhile: a second request of the process that refreshes gets nothing either', async ({
+      server,
+      clock,
+    }) => {
+      const { fleet, jar, place } = await carriedIn({ server, clock })
+      const [one, other] = fleet as [Manager, Manager]
+      await clock.advance(HOUR)
+      const [slow, tab, leaving] = [jar.request(), jar.request(), jar.request()]
+      const { reached, goOn } = stopOnce(place, 'before successor')
+      const refreshing = rejection(one.forSession('web', slow).source().getToken())
+      await reached.opened
+      await other.forSession('web', leaving).signOut()
+      // After the sign-out, and before the refresh has found out.
+      const second = await rejection(one.forSession('web', tab).source().getToken())
+      goOn.open()
+      expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+      expect(second).toMatchObject({ name: 'SessionError' })
+      tab.respond()
+      expect(jar.set).toBeUndefined()
+    })
+
     test('N3.05 U9 revoked after another process has refreshed: the newest refresh token dies', async ({
       server,
       clock,
@@ -515,6 +570,29 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
       await other.forSession('web', leaving).revoke()
       expect(rotating.isAlive('alice')).toBe(false)
     })
+  })
+
+  test('U9 signed out elsewhere while the set of a refresh is being saved: nobody gets a token of it', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, place, fleet } = await signedIn({ server, clock }, PATIENT)
+    const [one, other] = fleet as [Manager, Manager]
+    const alice = one.forSubject('web', 'alice')
+    const source = alice.source()
+    await source.getToken()
+    await clock.advance(HOUR - 1000)
+    await alice.read()
+    const { reached, goOn } = stopOnce(place, 'before save')
+    const first = rejection(textOf(one, 'alice'))
+    await reached.opened
+    await other.forSubject('web', 'alice').signOut()
+    const second = (await source.getToken()).accessToken
+    goOn.open()
+    expect(await first).toMatchObject({ reason: 'signed_out' })
+    // The token of before is good for a second; that of the refresh is nobody's.
+    expect(second).toBe('access-alice-1')
+    expect(rotating.isAlive('alice')).toBe(false)
   })
 
   test('U9 the machine of the sign-in is 5 s ahead of that of the sign-out: the session is dead on both', async ({
