@@ -22,6 +22,8 @@ export interface EndingSession {
 const MAX_TRIES = 5
 /** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
 const MARGIN = 1000
+/** The same for a session that goes on with its access tokens, and must not seem newer than the next sign-in. */
+const REVOKED_MARGIN = 10
 
 /** Ends a session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
 export async function signOut(ending: EndingSession, request: TokenRequest | undefined): Promise<void> {
@@ -72,7 +74,7 @@ export function revoke(ending: EndingSession, request: TokenRequest | undefined)
   const { client, lineage } = ending
   const { env, name } = client
   return lineage.exclusively(async () => {
-    const { before, left } = await endByComparison(ending)
+    const { before, left } = await (ending.session.kind === 'carried' ? endCarried : endByComparison)(ending)
     if (before.refreshToken === undefined) return left
     await revokeSet(env, changedSet(before, { accessTokens: [] }), request)
     env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
@@ -80,8 +82,34 @@ export function revoke(ending: EndingSession, request: TokenRequest | undefined)
   })
 }
 
+/** A session before its refresh token was taken back, and after. */
+interface Revoked {
+  readonly before: TokenSet
+  readonly left: TokenSet
+}
+
+/** Writes the end of a session that is carried: whoever refreshes it meanwhile finds the mark, and whoever has a cookie of before what is left. */
+async function endCarried(ending: EndingSession): Promise<Revoked> {
+  const { client, session, lineage } = ending
+  const { env, name } = client
+  const { memory, oauth } = env
+  const known = (await knownSets(ending)).at(-1)
+  if (known === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+  if (known.refreshToken === undefined) return { before: known, left: known }
+  const mark = known.generation + REVOKED_MARGIN
+  await memory.markEnded(lineage.id, mark)
+  const sets = await knownSets({ ...ending, known })
+  const before = sets.at(-1) ?? known
+  // What is left is not over: its access tokens may be used until they expire.
+  const left = changedSet(endedSet(before, 'revoked', oauth.clock.now()), { generation: mark + 1 })
+  await forbidSuccessors(env, sets, left)
+  if (!(await session.save(left))) throw superseded(name)
+  lineage.learned(left)
+  return { before, left }
+}
+
 /** Writes the end of a session after the last refresh of it. */
-async function endByComparison(ending: EndingSession): Promise<{ readonly before: TokenSet; readonly left: TokenSet }> {
+async function endByComparison(ending: EndingSession): Promise<Revoked> {
   const { client, session, lineage, known } = ending
   const { name, env } = client
   let latest = newestOf(known, lineage.held)
@@ -97,7 +125,11 @@ async function endByComparison(ending: EndingSession): Promise<{ readonly before
     // Another process has refreshed it meanwhile.
     latest = lineage.held
   }
-  throw new StoreError(`client "${name}": expected to end the session, got a newer one every time`, {
+  throw superseded(name)
+}
+
+function superseded(clientName: string): StoreError {
+  return new StoreError(`client "${clientName}": expected to end the session, got a newer one every time`, {
     code: 'session_superseded',
   })
 }

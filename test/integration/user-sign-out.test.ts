@@ -572,6 +572,38 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     })
   })
 
+  test('N3.05 U9 a session that is carried is revoked while another process refreshes it: it does not go on, and its access tokens do', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, fleet, jar } = await carriedIn({ server, clock })
+    const [one, other, third] = fleet as [Manager, Manager, Manager]
+    const answered = createGate()
+    server.answer = withMetadata(server, async (request) => {
+      const answer = await rotating.answer(request)
+      if (request.url === '/token') await answered.opened
+      return answer
+    })
+    const [leaving, slow, tab] = [jar.request(), jar.request(), jar.request()]
+    const asked = nextPost(server)
+    const refreshing = rejection(one.forSession('web', slow).source().getToken({ forceRenewal: true }))
+    await asked
+    await other.forSession('web', leaving).revoke()
+    answered.open()
+    expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+    expect(rotating.isAlive('alice')).toBe(false)
+    leaving.respond()
+    for (const session of [tab, jar.request()]) {
+      const user = third.forSession('web', session)
+      expect((await user.source().getToken()).accessToken).toBe('access-alice-0')
+      expect(await user.read()).toMatchObject({ endedBecause: 'revoked' })
+    }
+    await clock.advance(HOUR)
+    expect(await rejection(third.forSession('web', jar.request()).source().getToken())).toMatchObject({
+      reason: 'revoked',
+    })
+  })
+
   test('U9 signed out elsewhere while the set of a refresh is being saved: nobody gets a token of it', async ({
     server,
     clock,
