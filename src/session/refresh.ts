@@ -3,11 +3,9 @@ import { inTurn, noTurn } from './in-turn.ts'
 import { type Followed, reread, usable } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
-import { refreshFailure } from './refresh-failure.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
-import { newest } from './set-decisions.ts'
-import { end, spend } from './spend.ts'
+import { spend } from './spend.ts'
 import type { TokenSet } from './token-set.ts'
 
 /** How long a turn is waited for: longer than a refresh may take, and its set to be saved. */
@@ -58,37 +56,43 @@ interface TurnAsk extends RefreshAsk {
 }
 
 async function spendInTurn(env: SessionEnvironment, lineage: Lineage, ask: TurnAsk): Promise<RefreshResult> {
+  let current = await reread(env, lineage, ask)
+  for (let tokens = 1; ; tokens++) {
+    const free = await freeOf(env, lineage, { ...ask, current })
+    if ('token' in free) return free
+    const outcome = await spend(env, lineage, { ask, set: free.set })
+    if ('token' in outcome) return outcome
+    if (tokens === MAX_TOKENS) throw noTurn(outcome.cause)
+    current = outcome.newer
+  }
+}
+
+/** The set that may be spent now, once nobody else spends it; or what came of that. */
+async function freeOf(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  ask: TurnAsk & { readonly current: TokenSet },
+): Promise<RefreshResult | { readonly set: TokenSet }> {
   const { clock } = env.oauth
   const patientUntil = clock.now() + env.deadlineMs * TURN_SHARE
-  let current = await reread(env, lineage, ask)
-  for (let tokens = 1; ; ) {
+  let { current } = ask
+  for (;;) {
     const { set, isLast } = await latest(env, lineage, current)
-    current = set
-    const late = await found(lineage, ask, current)
+    const late = await found(lineage, ask, set)
     if (late !== undefined) return late
     // A cookie may be older than what another process has got for it: only the successor tells.
     if (!isLast && ask.session.kind === 'carried') throw noTurn()
-    const mine = isClaimed(current, clock.now()) ? undefined : await toSpend(env, ask, current)
-    if (mine === undefined) {
-      if (clock.now() >= patientUntil) throw noTurn()
-      await pause(env)
-      current = await reread(env, lineage, ask)
-      continue
-    }
-    try {
-      return await spend(env, lineage, { ask, set: mine })
-    } catch (error) {
-      if (refreshFailure(error) !== 'rejected') throw error
-      // Somebody may have been quicker, without a lock or with one that was lost.
-      current = await reread(env, lineage, ask)
-      if (current.refreshToken !== mine.refreshToken && tokens++ < MAX_TOKENS) continue
-      throw await end(env, lineage, { ask, set: newest(mine, current), reason: 'refresh_token_rejected', cause: error })
-    }
+    const mine = await toSpend(env, ask, set)
+    if (mine !== undefined) return { set: mine }
+    if (clock.now() >= patientUntil) throw noTurn()
+    await pause(env)
+    current = await reread(env, lineage, ask)
   }
 }
 
 /** The set that may be spent now; nothing where somebody else has claimed it. */
 async function toSpend(env: SessionEnvironment, ask: TurnAsk, set: TokenSet): Promise<TokenSet | undefined> {
+  if (isClaimed(set, env.oauth.clock.now())) return undefined
   if (ask.hasTurn || set.refreshToken === undefined) return set
   return claimed(env, ask.session, set)
 }

@@ -1,8 +1,9 @@
 import { TokenResponseError } from '../token/index.ts'
 import { unclaimed } from './claim.ts'
 import { withClaims } from './claims.ts'
+import { end, type Overtaken } from './dead-token.ts'
 import { noTurn } from './in-turn.ts'
-import { assertNotEnded, reread } from './latest-set.ts'
+import { assertNotEnded } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { persist } from './persist.ts'
 import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
@@ -10,7 +11,7 @@ import { refreshFailure } from './refresh-failure.ts'
 import { type RefreshAnswer, requestRefresh } from './refresh-request.ts'
 import { type SessionEnd, sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
-import { endedSet, missingScope, refreshedSet, signInBy } from './set-decisions.ts'
+import { hasExpired, missingScope, refreshedSet, signInBy } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
 
 /** What is spent, and for whom. */
@@ -20,7 +21,11 @@ export interface Spending {
 }
 
 /** Spends one refresh token, keeps what comes of it, and only then hands it out. */
-export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshResult> {
+export async function spend(
+  env: SessionEnvironment,
+  lineage: Lineage,
+  { ask, set }: Spending,
+): Promise<RefreshResult | Overtaken> {
   const { oauth } = env
   const { clientName, clock } = oauth
   const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
@@ -29,19 +34,23 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
     throw sessionEnded(clientName, (set.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
   }
   if (clock.now() >= refreshTokenExpiresAt) {
-    throw await end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
+    return end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
   }
-  const answer = await replayed(env, lineage, { ask, set }).catch(async (error) => {
+  const answer = await replayed(env, { ask, set }).catch(async (error) => {
     if (set.claimedUntil !== undefined) await unclaimed(ask.session, set)
     throw error
   })
+  if ('reason' in answer) return end(env, lineage, { ask, set, ...answer })
   const { token } = answer.response
   const { shape, scope } = ask.request
   const missing = oauth.acceptsNarrowedScope ? undefined : missingScope(scope, token.scope)
   const isGranted = missing === undefined
   const next = await withClaims(env, refreshedSet(set, { ...answer, shape, isGranted, now: clock.now() }))
   const kept = await persist(env, lineage, { ask, before: set, next })
+  // Not before: nobody gets what is not durable.
   lineage.learned(kept)
+  // The refresh has said so itself, or taken too long.
+  if (hasExpired(kept, clock.now())) throw sessionEnded(clientName, 'session_expired')
   tellOfEnd(env, kept)
   // The session goes on; this request does not get what it needs.
   if (!isGranted) throw notGranted(clientName, scope, missing)
@@ -49,8 +58,14 @@ export async function spend(env: SessionEnvironment, lineage: Lineage, { ask, se
   return { set: kept, token: kept === next ? token : (lineage.fresh(kept, ask) ?? token) }
 }
 
+/** Why a refresh token is dead. */
+interface Death {
+  readonly reason: 'refresh_token_rejected' | 'refresh_token_lost'
+  readonly cause: unknown
+}
+
 /** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
-async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }: Spending): Promise<RefreshAnswer> {
+async function replayed(env: SessionEnvironment, { ask, set }: Spending): Promise<RefreshAnswer | Death> {
   const { memory } = env
   const noted = await memory.beginRefresh(set)
   // Where nothing can be noted there will be no successor either, and a cookie of before would be all that others have.
@@ -70,39 +85,14 @@ async function replayed(env: SessionEnvironment, lineage: Lineage, { ask, set }:
         throw error
       }
       // It was spent by us, or by a process that was killed before it could keep the answer.
-      if (failure === 'rejected' && wasInterrupted) {
-        const stored = await reread(env, lineage, ask)
-        if (stored.refreshToken !== set.refreshToken) throw error
-        throw await end(env, lineage, { ask, set, reason: 'refresh_token_lost', cause: error })
+      if (failure === 'rejected') {
+        return { reason: wasInterrupted ? 'refresh_token_lost' : 'refresh_token_rejected', cause: error }
       }
       await memory.endRefresh(set)
       if (failure === 'doubtful') throw sessionEnded(env.oauth.clientName, 'refresh_doubtful', error)
       throw error
     }
   }
-}
-
-/** How a session ends by itself. */
-interface Ending {
-  readonly ask: RefreshAsk
-  readonly set: TokenSet
-  readonly reason: SessionEnd
-  readonly cause?: unknown
-}
-
-/** The refresh token is dead: access tokens that live are kept, and nothing is tried again. */
-export async function end(
-  env: SessionEnvironment,
-  lineage: Lineage,
-  { ask, set, reason, cause }: Ending,
-): Promise<Error> {
-  const { oauth, telemetry } = env
-  const { clientName, clock } = oauth
-  const ended = endedSet(set, reason, clock.now())
-  // Written by comparison like every set: somebody may have been luckier with the token meanwhile.
-  lineage.learned(await persist(env, lineage, { ask, before: set, next: ended }))
-  telemetry.note({ name: 'session_ended', client: clientName, reason })
-  return sessionEnded(clientName, reason, cause)
 }
 
 /** With tokens that live until then. */

@@ -463,6 +463,72 @@ describe('U7 what ends no session', () => {
     expect(refreshes(server)).toEqual(['refresh-alice-0', 'refresh-alice-0'])
   })
 
+  test('U7 invalid_grant, and another process writes a newer set before the end is written: that one is used', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = (request) => (request.n === 1 ? errorJson(400, 'invalid_grant') : rotating.answer(request))
+    const place = sharedPlace(clock)
+    // Both have it, as after a failover.
+    const lock: WithLock = (_name, task) => task({})
+    const [one, other] = fleetAt(place, { server, clock }, { lock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const [ending, goOn] = [createGate(), createGate()]
+    let saves = 0
+    place.reach = (step) => {
+      if (step !== 'before save' || saves++ > 0) return undefined
+      ending.open()
+      return goOn.opened
+    }
+    const source = one.forSubject('web', 'alice').source()
+    const first = source.getToken()
+    await ending.opened
+    expect(await textOf(other, 'alice')).toBe('access-alice-1')
+    goOn.open()
+    expect((await first).accessToken).toBe('access-alice-1')
+    expect((await source.getToken()).accessToken).toBe('access-alice-1')
+  })
+
+  test('U7 S6 carried, and invalid_grant because another process was quicker: its successor is used, and not written over', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const [oneAnswered, otherAnswered] = [createGate(), createGate()]
+    server.answer = async (request) => {
+      if (request.n === 2) {
+        await otherAnswered.opened
+        return errorJson(400, 'invalid_grant')
+      }
+      const answer = await rotating.answer(request)
+      await oneAnswered.opened
+      return answer
+    }
+    // Both have it, as after a failover.
+    const lock: WithLock = (_name, task) => task({})
+    const fleet = fleetAt(sharedPlace(clock), { server, clock }, { lock })
+    const [one, other, third] = fleet as [Manager, Manager, Manager]
+    const jar = createJar('browser')
+    const signIn = jar.request()
+    await one.forSession('web', signIn).adopt(rotating.login('alice'))
+    signIn.respond()
+    await clock.advance(HOUR)
+    const [slow, fast, tab] = [jar.request(), jar.request(), jar.request()]
+    const asked = nextPost(server)
+    const first = one.forSession('web', fast).source().getToken()
+    await asked
+    const askedAgain = nextPost(server)
+    const second = other.forSession('web', slow).source().getToken()
+    await askedAgain
+    oneAnswered.open()
+    expect((await first).accessToken).toBe('access-alice-1')
+    otherAnswered.open()
+    expect((await second).accessToken).toBe('access-alice-1')
+    expect((await third.forSession('web', tab).source().getToken()).accessToken).toBe('access-alice-1')
+  })
+
   test('U7 two processes have got a set each of one refresh token: the one that was kept counts for both', async ({
     server,
     clock,
