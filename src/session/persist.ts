@@ -100,11 +100,12 @@ async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Ke
 async function dropped(
   env: SessionEnvironment,
   lineage: Lineage,
-  { next, reason }: Keeping & { readonly reason: 'signed_out' | 'revoked' | 'superseded' },
+  { before, next, reason }: Keeping & { readonly reason: 'signed_out' | 'revoked' | 'superseded' },
 ): Promise<Error> {
   if (reason === 'signed_out') lineage.endWith(reason, next.generation)
   // Whoever has the next turn must see the end, and not the refresh token that was spent.
   await lineage.endWritten()
+  await env.memory.endRefresh(before)
   await revokeSet(env, next)
   return sessionEnded(env.oauth.clientName, reason === 'superseded' ? 'signed_out' : reason)
 }

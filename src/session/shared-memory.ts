@@ -21,8 +21,13 @@ export interface SharedSuccessors {
 
 /** Which refreshes have begun. */
 export interface SharedIntents {
-  /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended, or `unknown` where that cannot be noted. */
-  beginRefresh(set: Spendable): Promise<boolean | 'unknown'>
+  /**
+   * Until when somebody who never said how it ended may be spending a refresh token, in milliseconds since the epoch: in the past where that was interrupted.
+   * `unknown` where nobody can be asked.
+   */
+  intentOf(set: Spendable): Promise<number | 'unknown' | undefined>
+  /** Says that a refresh token is about to be sent, and until when that may take; tells whether it is noted. */
+  beginRefresh(set: Spendable, until: number): Promise<boolean>
   /** Says that it is known how that ended. */
   endRefresh(set: Spendable): Promise<void>
 }
@@ -51,6 +56,7 @@ export interface SharedMemoryOptions {
 
 /** An intent says something for as long as a process may be away that was killed in the middle. */
 const INTENT_MS = 24 * 60 * 60 * 1000
+const INTENT = /^until (\d+)$/
 /** Longer than any refresh takes. */
 const ENDED_MS = 10 * 60 * 1000
 
@@ -96,16 +102,19 @@ function openSuccessors({ ask, note }: Notes, options: SharedMemoryOptions): Sha
 }
 
 function openIntents({ ask, note, forget }: Notes, { clock }: SharedMemoryOptions): SharedIntents {
+  const nameOf = ({ client, refreshToken = '' }: Spendable): Promise<string> => hashOf('intent', client, refreshToken)
   return {
-    async beginRefresh({ client, refreshToken = '' }) {
-      const name = await hashOf('intent', client, refreshToken)
-      const found = await ask(name)
+    async intentOf(set) {
+      const found = await ask(await nameOf(set))
       if (found === 'unknown') return found
-      if (found.text !== undefined) return true
-      return (await note(name, '1', clock.now() + INTENT_MS)) ? false : 'unknown'
+      // Whatever else is there, somebody has begun.
+      return found.text === undefined ? undefined : Number(INTENT.exec(found.text)?.[1] ?? 0)
     },
-    async endRefresh({ client, refreshToken }) {
-      if (refreshToken !== undefined) await forget(await hashOf('intent', client, refreshToken))
+    async beginRefresh(set, until) {
+      return note(await nameOf(set), `until ${until}`, clock.now() + INTENT_MS)
+    },
+    async endRefresh(set) {
+      await forget(await nameOf(set))
     },
   }
 }

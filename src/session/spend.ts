@@ -1,9 +1,8 @@
 import { TokenResponseError } from '../token/index.ts'
-import { unclaimed } from './claim.ts'
+import { spentBy, unclaimed } from './claim.ts'
 import { withClaims } from './claims.ts'
 import { end, type Overtaken } from './dead-token.ts'
 import { noTurn } from './in-turn.ts'
-import { assertNotEnded } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { persist } from './persist.ts'
 import type { RefreshAsk, RefreshResult } from './refresh-ask.ts'
@@ -18,25 +17,26 @@ import type { TokenSet } from './token-set.ts'
 export interface Spending {
   readonly ask: RefreshAsk
   readonly set: TokenSet
+  /** Whether somebody has begun to spend it, and nobody knows what came of that. */
+  readonly wasInterrupted: boolean
 }
 
 /** Spends one refresh token, keeps what comes of it, and only then hands it out. */
 export async function spend(
   env: SessionEnvironment,
   lineage: Lineage,
-  { ask, set }: Spending,
+  { ask, set, wasInterrupted }: Spending,
 ): Promise<RefreshResult | Overtaken> {
   const { oauth } = env
   const { clientName, clock } = oauth
   const { refreshToken, refreshTokenExpiresAt = Number.POSITIVE_INFINITY } = set
-  await assertNotEnded(env, lineage, { session: ask.session, set })
   if (refreshToken === undefined) {
     throw sessionEnded(clientName, (set.endedBecause as SessionEnd | undefined) ?? 'no_refresh_token')
   }
   if (clock.now() >= refreshTokenExpiresAt) {
     return end(env, lineage, { ask, set, reason: 'refresh_token_expired' })
   }
-  const answer = await replayed(env, { ask, set }).catch(async (error) => {
+  const answer = await replayed(env, { ask, set, wasInterrupted }).catch(async (error) => {
     if (set.claimedUntil !== undefined) await unclaimed(ask.session, set)
     throw error
   })
@@ -65,12 +65,13 @@ interface Death {
 }
 
 /** One request, and one more at once where its answer got lost: servers take a refresh token twice within a few seconds, if at all. */
-async function replayed(env: SessionEnvironment, { ask, set }: Spending): Promise<RefreshAnswer | Death> {
+async function replayed(env: SessionEnvironment, spending: Spending): Promise<RefreshAnswer | Death> {
   const { memory } = env
-  const noted = await memory.beginRefresh(set)
+  const { ask, set } = spending
+  let { wasInterrupted } = spending
+  const isNoted = await memory.beginRefresh(set, spentBy(env))
   // Where nothing can be noted there will be no successor either, and a cookie of before would be all that others have.
-  if (noted === 'unknown' && ask.session.kind === 'carried') throw noTurn()
-  let wasInterrupted = noted === true
+  if (!isNoted && ask.session.kind === 'carried') throw noTurn()
   for (let tries = 1; ; tries++) {
     try {
       return await requestRefresh(env, set, ask.request)
@@ -82,6 +83,8 @@ async function replayed(env: SessionEnvironment, { ask, set }: Spending): Promis
       if (failure === 'ambiguous') {
         wasInterrupted = true
         if (tries === 1 && env.replays) continue
+        // Whoever comes next need not wait: nobody spends it any more.
+        await memory.beginRefresh(set, env.oauth.clock.now())
         throw error
       }
       // It was spent by us, or by a process that was killed before it could keep the answer.

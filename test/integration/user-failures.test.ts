@@ -519,6 +519,8 @@ describe('U7 what ends no session', () => {
     const asked = nextPost(server)
     const first = one.forSession('web', fast).source().getToken()
     await asked
+    // So long that nobody thinks any more that the first one is at it.
+    clock.leap(30_000)
     const askedAgain = nextPost(server)
     const second = other.forSession('web', slow).source().getToken()
     await askedAgain
@@ -748,6 +750,84 @@ describe('F7.05 a lock that is not to be had', () => {
     await rejection(textOf(one, 'alice'))
     server.answer = rotating.answer
     expect(await textOf(other, 'alice')).toBe('access-alice-1')
+  })
+
+  test('F7.05 down for one process, while another one that has it refreshes: no refresh token is spent twice', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      const answer = await rotating.answer(request)
+      await answered.opened
+      return answer
+    }
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, PATIENT) as [Manager]
+    const [cutOff] = fleetAt(place, { server, clock }, { lock: down, ...PATIENT }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    const second = textOf(cutOff, 'alice')
+    // It waits, and goes on with what comes.
+    await clock.untilPending()
+    answered.open()
+    expect(await first).toBe('access-alice-1')
+    expect(await whileTimePasses(clock, second)).toBe('access-alice-1')
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+    expect(place.counts.get('before save')).toBe(2)
+  })
+
+  test('F7.05 down, and the one that has it begins between the look and the claim: the claim is taken back', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, PATIENT) as [Manager]
+    const [cutOff] = fleetAt(place, { server, clock }, { lock: down, ...PATIENT }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const [claiming, begun, goOn] = [createGate(), createGate(), createGate()]
+    let isFirst = true
+    place.reach = async (step) => {
+      if (step === 'before save' && isFirst) {
+        isFirst = false
+        claiming.open()
+        await begun.opened
+      }
+      if (step === 'after intent') {
+        begun.open()
+        await goOn.opened
+      }
+    }
+    const second = textOf(cutOff, 'alice')
+    await claiming.opened
+    const first = textOf(one, 'alice')
+    await begun.opened
+    await clock.untilPending()
+    goOn.open()
+    expect(await whileTimePasses(clock, Promise.all([first, second]))).toEqual(['access-alice-1', 'access-alice-1'])
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test('F7.05 down, and the store cannot be asked who is at it: fails closed', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, { lock: down }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    place.reach = failing('before look')
+    expect(await rejection(textOf(one, 'alice'))).toMatchObject({ code: 'coordination_unavailable' })
+    place.reach = () => {}
+    await clock.advance(1000)
+    expect(await textOf(one, 'alice')).toBe('access-alice-1')
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
   })
 
   test('F7.05 U6 down for another process, which claims the session meanwhile and reaches no server: the refresh token that has rotated is not lost', async ({
