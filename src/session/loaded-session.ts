@@ -24,7 +24,7 @@ export class LoadedSession {
 
   constructor(client: UserClient, session: SessionTokens) {
     this.#client = client
-    this.session = boundSession(session, client.mark)
+    this.session = boundSession(session, { client: client.mark, clock: client.env.oauth.clock })
     this.#lineage = client.lineageOf(session)
     // Whoever asks for a token hears of an error.
     this.#lineage.then(

@@ -3,7 +3,7 @@ import { forbidSuccessors } from './forbid-successors.ts'
 import type { Lineage } from './lineage.ts'
 import type { RefreshAsk } from './refresh-ask.ts'
 import { revokeSet } from './revocation.ts'
-import { type Fitting, noteSuccessor, saveFitting, saveOnce } from './save-set.ts'
+import { type Fitting, loadInstead, noteSuccessor, saveFitting, saveOnce } from './save-set.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import { isSameSignIn, signedOutSet } from './set-decisions.ts'
@@ -82,7 +82,7 @@ function tell({ telemetry, oauth: { clientName: client } }: SessionEnvironment, 
 /** What is there instead. */
 async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
   const { ask, before, next } = keeping
-  const stored = await ask.session.load()
+  const stored = await loadInstead(env, ask.session)
   if (stored === undefined) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   if (stored.endedBecause === 'revoked') throw await dropped(env, lineage, { ...keeping, reason: 'revoked' })
   // Somebody may have signed in there meanwhile: whoever waits for a token of the session before must not get one of that.

@@ -1,6 +1,6 @@
 import { errorName } from '../telemetry/index.ts'
-import { isEvertokenError, StoreError } from '../token/index.ts'
-import { delay, withDeadline } from '../util/index.ts'
+import { isEvertokenError } from '../token/index.ts'
+import { delay } from '../util/index.ts'
 import type { SessionEnvironment } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
@@ -8,7 +8,6 @@ import { changedSet, type TokenSet } from './token-set.ts'
 /** So often a write is tried while callers wait, with pauses that double. */
 const MAX_TRIES = 5
 const FIRST_PAUSE_MS = 50
-const WRITE_MS = 2000
 
 /** `passed_over`: something newer is there, or the session is over. `refused`: it would be again, such as one that has no room in cookies. */
 export type Saved = 'kept' | 'passed_over' | 'failed' | 'refused'
@@ -43,6 +42,18 @@ export async function noteSuccessor(env: SessionEnvironment, before: TokenSet, n
   return noted === 'kept'
 }
 
+/** Reads what is there instead of a set, tried like a write: what a refresh has brought would be lost without an answer. */
+export async function loadInstead(env: SessionEnvironment, session: SessionTokens): Promise<TokenSet | undefined> {
+  const loaded = await repeated(env, async () => {
+    try {
+      return { set: await session.load() }
+    } catch {
+      return 'failed'
+    }
+  })
+  return loaded === 'failed' ? session.load() : loaded.set
+}
+
 async function repeated<T>({ oauth }: SessionEnvironment, work: () => Promise<T | 'failed'>): Promise<T | 'failed'> {
   for (let tries = 1; ; tries++) {
     const result = await work()
@@ -57,11 +68,8 @@ export async function saveOnce(
   session: SessionTokens,
   set: TokenSet,
 ): Promise<Saved> {
-  const error = (): Error =>
-    new StoreError(`expected the session to be saved within ${WRITE_MS} ms, got no answer`, { code: 'store_timeout' })
   try {
-    const kept = await withDeadline(async () => session.save(set), { clock: oauth.clock, ms: WRITE_MS, error })
-    return kept ? 'kept' : 'passed_over'
+    return (await session.save(set)) ? 'kept' : 'passed_over'
   } catch (cause) {
     telemetry.note({ name: 'session_write_failed', client: oauth.clientName, error: errorName(cause) })
     return isEvertokenError(cause) && !cause.retryable ? 'refused' : 'failed'

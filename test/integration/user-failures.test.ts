@@ -221,6 +221,47 @@ describe('F5.05 the session store takes no write after a refresh', () => {
   })
 })
 
+describe('F5.05 a session that never answers', () => {
+  test.for(['load', 'save', 'clear'] as const)(
+    'F5.05 F8.02 one %s: whoever waits is told, later calls are not stuck, and close ends',
+    async (call, { server, clock }) => {
+      const rotating = createRotatingServer()
+      server.answer = rotating.answer
+      const place = sharedPlace(clock)
+      let hangs = false
+      const answer = <T>(name: string, work: () => T): T | Promise<never> => {
+        if (!hangs || name !== call) return work()
+        hangs = false
+        return new Promise<never>(() => {})
+      }
+      const subjects: typeof place.sessions = {
+        ...place.sessions,
+        ofSubject(subject) {
+          const session = place.sessions.ofSubject(subject)
+          return {
+            id: session.id,
+            load: () => answer('load', () => session.load()),
+            save: (set) => answer('save', () => session.save(set)),
+            clear: () => answer('clear', () => session.clear()),
+          }
+        },
+      }
+      const [one] = fleetAt(place, { server, clock }, { subjects, ...PATIENT }) as [Manager]
+      const alice = one.forSubject('web', 'alice')
+      await alice.adopt(rotating.login('alice'))
+      await clock.advance(HOUR)
+      hangs = true
+      const use: Promise<unknown> = call === 'clear' ? alice.signOut() : textOf(one, 'alice')
+      const outcome = await whileTimePasses(clock, use).catch((error) => error.code)
+      // What a refresh has brought is saved once more.
+      expect(outcome).toBe(call === 'save' ? 'access-alice-1' : 'store_timeout')
+      hangs = false
+      if (call !== 'clear') expect(await whileTimePasses(clock, textOf(one, 'alice'))).toBe('access-alice-1')
+      await one.close()
+    },
+  )
+})
+
 describe('F5.06 U8 an answer that got lost', () => {
   const LOSSES: readonly { readonly name: string; readonly answer: (inner: Handler) => Handler }[] = [
     { name: 'a cut connection', answer: lost },
