@@ -104,8 +104,9 @@ export class Lineage {
 
   /** The token of a set that needs nothing, if there is one. */
   fresh(set: TokenSet, ask: Wish): AccessToken | undefined {
-    if (ask.isForced && set.generation <= ask.known.generation) return undefined
     const found = this.#find(set, ask)
+    // A newer set may have the very token that the caller has: somebody has refreshed for another resource.
+    if (ask.isForced && found !== undefined && isTokenOf(ask.known, found)) return undefined
     return found !== undefined && this.#now < freshUntil(found) ? found.token : undefined
   }
 
@@ -181,6 +182,10 @@ export class Lineage {
       throw error
     }
   }
+}
+
+function isTokenOf({ accessTokens }: TokenSet, { token }: UserAccessToken): boolean {
+  return accessTokens.some((each) => isSameToken(each.token, token))
 }
 
 /** From then on a token is renewed, or dead. */
