@@ -161,7 +161,8 @@ export class Lineage {
 
   #start(ask: RefreshAsk): Promise<RefreshResult> {
     const name = nameOf(ask)
-    const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask))).finally(() => {
+    const askedAt = this.#now
+    const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask, askedAt))).finally(() => {
       if (this.#flights.get(name) === flight) this.#flights.delete(name)
     })
     flight.catch(() => {})
@@ -169,9 +170,9 @@ export class Lineage {
     return flight
   }
 
-  async #run(ask: RefreshAsk): Promise<RefreshResult> {
+  async #run(ask: RefreshAsk, askedAt: number): Promise<RefreshResult> {
     const holdsToken = this.living(ask.known, ask) !== undefined
-    const recent = this.#trouble.recent(ask, { now: this.#now, holdsToken })
+    const recent = this.#trouble.recent(ask, { now: this.#now, askedAt, holdsToken })
     if (recent !== undefined) throw copyError(recent)
     try {
       const result = await refreshInTurn(this.#env, this, ask)

@@ -1,5 +1,7 @@
 import { StoreError, type TokenRequest } from '../token/index.ts'
+import { withDeadline } from '../util/index.ts'
 import { forbidSuccessors } from './forbid-successors.ts'
+import { noTurn } from './in-turn.ts'
 import { followed } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { revokeSet } from './revocation.ts'
@@ -35,9 +37,18 @@ export async function signOut(ending: EndingSession, request: TokenRequest | und
   lineage.endWith('signed_out', generation, writing)
   const last = await writing
   env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
-  // A refresh that is under way revokes what it brings.
-  await lineage.settled()
+  await settledInTime(ending)
   if (last !== undefined) await revokeSet(env, last, request)
+}
+
+/** A refresh that is under way revokes what it brings, whenever that is; one that hangs is not waited for longer than one request may take. */
+async function settledInTime({ client: { env }, lineage }: EndingSession): Promise<void> {
+  const { oauth, deadlineMs: ms } = env
+  const late = noTurn()
+  const settled = withDeadline(() => lineage.settled(), { clock: oauth.clock, ms, error: () => late })
+  await settled.catch((error) => {
+    if (error !== late) throw error
+  })
 }
 
 /** Writes the end where other processes look; gives the last set that was there. */

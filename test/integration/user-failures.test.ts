@@ -625,6 +625,48 @@ describe('U7 what ends no session', () => {
   })
 })
 
+test('F7.05 M14 the server hangs, and 5 resources are wanted at once: everybody is freed after one refresh and its replay', async ({
+  server,
+  clock,
+}) => {
+  server.answer = () => hang
+  const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+  const alice = one.forSubject('web', 'alice')
+  await alice.adopt(createRotatingServer().login('alice'))
+  await clock.advance(HOUR)
+  const beganAt = clock.now()
+  const waits = ['urn:a', 'urn:b', 'urn:c', 'urn:d', 'urn:e'].map((resource) =>
+    rejection(alice.source({ resource }).getToken()),
+  )
+  const errors = await whileTimePasses(clock, Promise.all(waits), 1000)
+  expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(['timeout']))
+  expect(clock.now() - beganAt).toBeLessThanOrEqual(25_000)
+  expect(server.requests).toHaveLength(2)
+})
+
+test.for([3, 4, 5])(
+  'F7.05 S6 carried, and of all that is looked for the %ith cannot be asked: nothing is spent, and the session goes on',
+  async (nth, { server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }) as [Manager]
+    const jar = createJar('browser')
+    const signIn = jar.request()
+    await one.forSession('web', signIn).adopt(rotating.login('alice'))
+    signIn.respond()
+    await clock.advance(HOUR)
+    let looks = 0
+    place.reach = (step) => {
+      if (step === 'before look' && ++looks === nth) throw new Error('LOADING')
+    }
+    const call = () => one.forSession('web', jar.request()).source().getToken()
+    expect(await rejection(call())).toMatchObject({ name: 'StoreError', code: 'coordination_unavailable' })
+    expect(refreshes(server)).toEqual([])
+    expect((await call()).accessToken).toBe('access-alice-1')
+  },
+)
+
 describe('failures that are about one request', () => {
   test.for([
     { name: 'a resource that the server does not know', error: 'invalid_target' },

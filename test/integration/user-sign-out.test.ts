@@ -627,6 +627,23 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(rotating.isAlive('alice')).toBe(false)
   })
 
+  test('U9 F8.02 a refresh hangs at the server: the sign-out takes no longer than one request may', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, fleet } = await signedIn({ server, clock })
+    const [one] = fleet as [Manager]
+    server.answer = withMetadata(server, (request) => (request.url === '/token' ? hang : rotating.answer(request)))
+    const asked = nextPost(server)
+    const refreshing = rejection(textOf(one, 'alice'))
+    await asked
+    const beganAt = clock.now()
+    await whileTimePasses(clock, one.forSubject('web', 'alice').signOut(), 1000)
+    expect(clock.now() - beganAt).toBeLessThanOrEqual(11_000)
+    expect(rotating.isAlive('alice')).toBe(false)
+    await whileTimePasses(clock, refreshing, 1000)
+  })
+
   test('U9 the machine of the sign-in is 5 s ahead of that of the sign-out: the session is dead on both', async ({
     server,
     clock,
