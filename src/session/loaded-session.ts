@@ -1,7 +1,7 @@
 import { boundSession } from './bound-session.ts'
 import { usable } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
-import { saveFitting } from './save-set.ts'
+import { saveCopy } from './save-set.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { newestOf } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
@@ -80,7 +80,7 @@ export class LoadedSession {
   async carry(set: TokenSet): Promise<void> {
     if (set.generation <= (this.#loaded?.set.generation ?? 0)) return
     this.keep(set)
-    if (this.session.kind === 'carried') await saveFitting(this.#client.env, this.session, { set })
+    if (this.session.kind === 'carried') await saveCopy(this.#client.env, this.session, set)
   }
 
   /** Takes a set for the one that is there. */

@@ -53,7 +53,6 @@ async function keepCarried(env: SessionEnvironment, lineage: Lineage, keeping: K
   const { session, request } = ask
   const isNoted = await noteSuccessor(env, before, next)
   const { saved, set } = await saveFitting(env, session, { set: next, shape: request.shape })
-  if (saved === 'passed_over') return passedOver(env, lineage, keeping)
   if (await isOver(env, lineage, next)) {
     // Whoever was to find the end as the successor has found this set since.
     await forbidSuccessors(env, [before, next], signedOutSet(next))
@@ -62,6 +61,7 @@ async function keepCarried(env: SessionEnvironment, lineage: Lineage, keeping: K
     if (carried !== undefined && isSameSignIn(carried, next)) await session.clear()
     throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   }
+  if (saved === 'passed_over') return passedOver(env, lineage, keeping)
   tell(env, { saved: isNoted ? saved : 'failed', set })
   // Until it is noted, the intent is all that others find.
   if (isNoted) await env.memory.endRefresh(before)

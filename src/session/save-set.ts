@@ -19,21 +19,31 @@ export interface Fitting {
 }
 
 /**
- * Saves a set, or what of it has room: an access token can be had again, a refresh token that has rotated cannot. The one for `shape` is the last to
- * give way.
+ * Saves a set, or what of it has room, and tries again what fails: an access token can be had again, a refresh token that has rotated cannot. The one for
+ * `shape` is the last to give way.
  */
 export async function saveFitting(
   env: SessionEnvironment,
   session: SessionTokens,
-  { set, shape }: { readonly set: TokenSet; readonly shape?: string | undefined },
+  { set, shape }: { readonly set: TokenSet; readonly shape: string },
 ): Promise<Fitting> {
-  const own = set.accessTokens.filter((each) => each.shape === shape)
-  const fewer = [own, []].filter(({ length }, n, all) => length < (all[n - 1] ?? set.accessTokens).length)
-  for (const fitting of [set, ...fewer.map((accessTokens) => changedSet(set, { accessTokens }))]) {
+  for (const fitting of fittingSets(set, shape)) {
     const saved = await repeated(env, () => saveOnce(env, session, fitting))
     if (saved !== 'refused') return { saved, set: fitting }
   }
   return { saved: 'refused', set }
+}
+
+/** The same for a set that others have kept: once, and with whatever access tokens there is room for. */
+export async function saveCopy(env: SessionEnvironment, session: SessionTokens, set: TokenSet): Promise<void> {
+  for (const fitting of fittingSets(set)) if ((await saveOnce(env, session, fitting)) !== 'refused') return
+}
+
+/** A set with all access tokens, with that for one shape only, and with none. */
+function fittingSets(set: TokenSet, shape?: string): readonly TokenSet[] {
+  const own = set.accessTokens.filter((each) => each.shape === shape)
+  const fewer = [own, []].filter(({ length }, n, all) => length < (all[n - 1] ?? set.accessTokens).length)
+  return [set, ...fewer.map((accessTokens) => changedSet(set, { accessTokens }))]
 }
 
 /** Notes the successor of a set for those who still have the set before; tells whether it is noted. */
