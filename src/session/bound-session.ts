@@ -1,16 +1,31 @@
-import { ConfigurationError } from '../token/index.ts'
-import { describe } from '../util/index.ts'
+import { ConfigurationError, StoreError } from '../token/index.ts'
+import { type Awaitable, type Clock, describe, withDeadline } from '../util/index.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { isSameUser } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
 
+/** Whose a session is to be, and where its deadline comes from. */
+interface Binding {
+  readonly client: string
+  readonly clock: Clock
+}
+
+/** How long one reading or writing may take: whoever waits for it has the turn of everybody. */
+const SESSION_MS = 2000
+
 /**
  * A session as one request of one user sees it. What another client has begun is none for this one: its refresh token must not be sent to another server. And whoever
  * has begun with the tokens of one user never goes on with those of another, or of another sign-in under another id, which came in the same browser meanwhile.
+ * A session that does not answer in time is one that fails: StoreError with code `store_timeout`.
  */
-export function boundSession(session: SessionTokens, client: string): SessionTokens {
+export function boundSession(session: SessionTokens, { client, clock }: Binding): SessionTokens {
   let user: TokenSet | undefined
   let { id } = session
+  const within = <T>(what: string, work: () => Awaitable<T>): Promise<T> => {
+    const text = `expected the session to ${what} within ${SESSION_MS} ms, got no answer`
+    const error = (): Error => new StoreError(text, { code: 'store_timeout' })
+    return withDeadline(async () => work(), { clock, ms: SESSION_MS, error })
+  }
   return {
     // A sign-in may give it another one.
     get id() {
@@ -19,14 +34,14 @@ export function boundSession(session: SessionTokens, client: string): SessionTok
     kind: session.kind ?? 'stored',
     async load() {
       if (session.id !== id) return undefined
-      const set = await session.load()
+      const set = await within('load', () => session.load())
       if (set === undefined || set.client !== client || session.id !== id) return undefined
       user ??= set
       return isSameUser(user, set) ? set : undefined
     },
     async save(set) {
       if (session.id !== id) return false
-      const isKept: unknown = await session.save(set)
+      const isKept: unknown = await within('save', () => session.save(set))
       assertTold(isKept)
       if (isKept) {
         user = set
@@ -34,7 +49,9 @@ export function boundSession(session: SessionTokens, client: string): SessionTok
       }
       return isKept
     },
-    clear: () => (session.id === id ? session.clear() : undefined),
+    async clear() {
+      if (session.id === id) await within('clear', () => session.clear())
+    },
   }
 }
 

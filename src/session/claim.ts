@@ -7,7 +7,12 @@ import { changedSet, type TokenSet } from './token-set.ts'
 /** So often whoever waits for somebody else's refresh looks for what came of it. */
 const PAUSE_MS = 100
 /** A refresh that is asked for twice, and its set saved. */
-const CLAIM_SHARE = 2.5
+const SPEND_SHARE = 2.5
+
+/** Until when a refresh that begins now may take. */
+export function spentBy({ oauth, deadlineMs }: SessionEnvironment): number {
+  return Math.ceil(oauth.clock.now() + deadlineMs * SPEND_SHARE)
+}
 
 /** Whether somebody spends the refresh token of a set without a lock. */
 export function isClaimed({ claimedUntil = 0, refreshToken }: TokenSet, now: number): boolean {
@@ -21,15 +26,12 @@ export function isClaimed({ claimedUntil = 0, refreshToken }: TokenSet, now: num
  * @throws StoreError with code `coordination_unavailable` where the session takes no write: what comes of the refresh could not be kept either.
  */
 export async function claimed(
-  { oauth, deadlineMs }: SessionEnvironment,
+  env: SessionEnvironment,
   session: SessionTokens,
   set: TokenSet,
 ): Promise<TokenSet | undefined> {
-  const { clientName, clock } = oauth
-  const claim = changedSet(set, {
-    generation: set.generation + 1,
-    claimedUntil: clock.now() + deadlineMs * CLAIM_SHARE,
-  })
+  const { clientName } = env.oauth
+  const claim = changedSet(set, { generation: set.generation + 1, claimedUntil: spentBy(env) })
   try {
     return (await session.save(claim)) ? claim : undefined
   } catch (cause) {

@@ -70,7 +70,8 @@ export class Lineage {
   endWith(reason: SessionEnd, generation: number, written?: Promise<unknown>): void {
     if (written !== undefined) this.#ending = written
     if (this.#newest !== undefined && this.#newest.generation > generation) return
-    this.#end = { reason, generation }
+    // A refresh that is dropped late knows of a lower end than the sign-out that it was dropped for.
+    if (this.#end === undefined || this.#end.generation < generation) this.#end = { reason, generation }
     this.#newest = undefined
   }
 
@@ -103,8 +104,9 @@ export class Lineage {
 
   /** The token of a set that needs nothing, if there is one. */
   fresh(set: TokenSet, ask: Wish): AccessToken | undefined {
-    if (ask.isForced && set.generation <= ask.known.generation) return undefined
     const found = this.#find(set, ask)
+    // A newer set may have the very token that the caller has: somebody has refreshed for another resource.
+    if (ask.isForced && found !== undefined && isTokenOf(ask.known, found)) return undefined
     return found !== undefined && this.#now < freshUntil(found) ? found.token : undefined
   }
 
@@ -159,7 +161,8 @@ export class Lineage {
 
   #start(ask: RefreshAsk): Promise<RefreshResult> {
     const name = nameOf(ask)
-    const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask))).finally(() => {
+    const askedAt = this.#now
+    const flight = this.#runDetached(() => this.#queue('', () => this.#run(ask, askedAt))).finally(() => {
       if (this.#flights.get(name) === flight) this.#flights.delete(name)
     })
     flight.catch(() => {})
@@ -167,9 +170,9 @@ export class Lineage {
     return flight
   }
 
-  async #run(ask: RefreshAsk): Promise<RefreshResult> {
+  async #run(ask: RefreshAsk, askedAt: number): Promise<RefreshResult> {
     const holdsToken = this.living(ask.known, ask) !== undefined
-    const recent = this.#trouble.recent(ask, { now: this.#now, holdsToken })
+    const recent = this.#trouble.recent(ask, { now: this.#now, askedAt, holdsToken })
     if (recent !== undefined) throw copyError(recent)
     try {
       const result = await refreshInTurn(this.#env, this, ask)
@@ -180,6 +183,10 @@ export class Lineage {
       throw error
     }
   }
+}
+
+function isTokenOf({ accessTokens }: TokenSet, { token }: UserAccessToken): boolean {
+  return accessTokens.some((each) => isSameToken(each.token, token))
 }
 
 /** From then on a token is renewed, or dead. */

@@ -1,7 +1,7 @@
 import { boundSession } from './bound-session.ts'
-import { followed } from './latest-set.ts'
+import { usable } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
-import { saveOnce } from './persist.ts'
+import { saveCopy } from './save-set.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { newestOf } from './set-decisions.ts'
 import type { TokenSet } from './token-set.ts'
@@ -24,7 +24,7 @@ export class LoadedSession {
 
   constructor(client: UserClient, session: SessionTokens) {
     this.#client = client
-    this.session = boundSession(session, client.mark)
+    this.session = boundSession(session, { client: client.mark, clock: client.env.oauth.clock })
     this.#lineage = client.lineageOf(session)
     // Whoever asks for a token hears of an error.
     this.#lineage.then(
@@ -54,8 +54,7 @@ export class LoadedSession {
       this.#loading = undefined
     })
     const set = await this.#loading
-    // What was signed out here may have been signed in elsewhere since.
-    if (set === undefined || (lineage.end !== undefined && !lineage.begin(set))) return undefined
+    if (set === undefined || lineage.end !== undefined) return undefined
     const newest = lineage.newest(set)
     if (this.session.kind === 'carried') await this.carry(newest)
     return newest
@@ -81,7 +80,7 @@ export class LoadedSession {
   async carry(set: TokenSet): Promise<void> {
     if (set.generation <= (this.#loaded?.set.generation ?? 0)) return
     this.keep(set)
-    if (this.session.kind === 'carried') await saveOnce(this.#client.env, this.session, set)
+    if (this.session.kind === 'carried') await saveCopy(this.#client.env, this.session, set)
   }
 
   /** Takes a set for the one that is there. */
@@ -103,16 +102,22 @@ export class LoadedSession {
 
   async #load(): Promise<TokenSet | undefined> {
     const set = await this.session.load()
-    if (set === undefined) return undefined
-    this.keep(set)
-    if (this.session.kind !== 'carried') return set
-    // A response that came late may have brought the browser an older set back.
     const lineage = await this.#lineage
-    if (lineage.end !== undefined) return set
-    const { set: newest } = await followed(this.#client.env, lineage.newest(set))
-    if (newest.endedBecause !== 'signed_out') return newest
-    await this.session.clear()
-    return undefined
+    // What was signed out here may have been signed in elsewhere since.
+    if (set === undefined || (lineage.end !== undefined && !lineage.begin(set))) return undefined
+    if (this.session.kind !== 'carried') {
+      this.keep(set)
+      return set
+    }
+    // A response that came late may have brought the browser an older set back.
+    const found = await usable(this.#client.env, lineage, lineage.newest(set))
+    if (found === 'over') {
+      await this.session.clear()
+      return undefined
+    }
+    // Not before: a session that is over is at nobody's hand.
+    this.keep(set)
+    return found.set
   }
 
   get #now(): number {

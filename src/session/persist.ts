@@ -1,13 +1,11 @@
-import { errorName } from '../telemetry/index.ts'
-import { isEvertokenError, StoreError } from '../token/index.ts'
-import { delay, withDeadline } from '../util/index.ts'
+import { forbidSuccessors } from './forbid-successors.ts'
 import type { Lineage } from './lineage.ts'
 import type { RefreshAsk } from './refresh-ask.ts'
 import { revokeSet } from './revocation.ts'
+import { type Fitting, loadInstead, noteSuccessor, saveFitting, saveOnce } from './save-set.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionEnvironment } from './session-environment.ts'
-import type { SessionTokens } from './session-tokens.ts'
-import { isSameSignIn } from './set-decisions.ts'
+import { isSameSignIn, signedOutSet } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 
 /** What is to be kept. */
@@ -17,12 +15,8 @@ export interface Keeping {
   readonly next: TokenSet
 }
 
-/** So often a write is tried while callers wait, with pauses that double. */
-const MAX_TRIES = 5
-const FIRST_PAUSE_MS = 50
-const WRITE_MS = 2000
-/** After that it is tried so often behind the callers. */
-const LATER_TRIES = 20
+/** What callers do not wait for any more is tried for so long behind them. */
+const LATER_MS = 8 * 60 * 1000
 const LATER_PAUSE_MS = 1000
 const LONGEST_PAUSE_MS = 30_000
 
@@ -33,41 +27,69 @@ const LONGEST_PAUSE_MS = 30_000
  * @throws SessionError with reason `signed_out` or `revoked`.
  */
 export async function persist(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
-  const { telemetry, oauth } = env
+  if (await isOver(env, lineage, keeping.next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  const keep = keeping.ask.session.kind === 'carried' ? keepCarried : keepStored
+  return keep(env, lineage, keeping)
+}
+
+/** The session is what is durable; whoever still has the set before finds the successor. */
+async function keepStored(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
   const { ask, before, next } = keeping
-  const { session } = ask
-  if (await isOver(env, lineage, next)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
-  // The user's other requests bring the cookie of before: for them the successor is what is durable.
-  if (session.kind === 'carried') await keepSuccessor(env, before, next)
-  const saved = await save(env, session, next)
+  const { saved, set } = await saveFitting(env, ask.session, { set: next, shape: ask.request.shape })
   if (saved === 'passed_over') return passedOver(env, lineage, keeping)
-  if (session.kind !== 'carried') await keepSuccessor(env, before, next)
+  const isNoted = await env.memory.keepSuccessor(before, set)
   // Once more: whoever signs out marks that first, and then looks for what was written before.
+  if (await isOver(env, lineage, set)) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
+  tell(env, { saved, set })
+  if (saved === 'kept' || isNoted) await env.memory.endRefresh(before)
+  if (saved === 'failed') env.closing.afterwards(() => keepTrying(env, lineage, keeping))
+  return set
+}
+
+/** The successor is what is durable: the user's other requests bring the cookie of before, and the response with this one may get lost. */
+async function keepCarried(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
+  const { ask, before, next } = keeping
+  const { session, request } = ask
+  const isNoted = await noteSuccessor(env, before, next)
+  const { saved, set } = await saveFitting(env, session, { set: next, shape: request.shape })
   if (await isOver(env, lineage, next)) {
-    if (session.kind === 'carried') await session.clear()
+    // Whoever was to find the end as the successor has found this set since.
+    await forbidSuccessors(env, [before, next], signedOutSet(next))
+    const carried = await session.load()
+    // Somebody may have signed in beside this refresh.
+    if (carried !== undefined && isSameSignIn(carried, next)) await session.clear()
     throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   }
-  if (saved === 'failed' || saved === 'refused') {
-    tellOfFailure(env)
-    if (saved === 'failed') env.closing.afterwards(() => keepTrying(env, lineage, keeping))
-  } else if (next.endedBecause === undefined) telemetry.note({ name: 'session_updated', client: oauth.clientName })
-  return next
+  if (saved === 'passed_over') return passedOver(env, lineage, keeping)
+  tell(env, { saved: isNoted ? saved : 'failed', set })
+  // Until it is noted, the intent is all that others find.
+  if (isNoted) await env.memory.endRefresh(before)
+  else env.closing.afterwards(() => keepTrying(env, lineage, keeping))
+  return set
 }
 
 async function isOver({ memory }: SessionEnvironment, lineage: Lineage, { generation }: TokenSet): Promise<boolean> {
-  return lineage.end !== undefined || (await memory.isEnded(lineage.id, generation))
+  // What has come must not get lost because nobody can be asked.
+  return lineage.end !== undefined || (await memory.isEnded(lineage.id, generation)) === true
+}
+
+function tell(env: SessionEnvironment, { saved, set }: Fitting): void {
+  if (saved !== 'kept') tellOfFailure(env)
+  else if (set.endedBecause === undefined) env.telemetry.note({ name: 'session_updated', client: env.oauth.clientName })
 }
 
 /** What is there instead. */
 async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Keeping): Promise<TokenSet> {
-  const { ask, next } = keeping
-  const stored = await ask.session.load()
+  const { ask, before, next } = keeping
+  const stored = await loadInstead(env, ask.session)
   if (stored === undefined) throw await dropped(env, lineage, { ...keeping, reason: 'signed_out' })
   if (stored.endedBecause === 'revoked') throw await dropped(env, lineage, { ...keeping, reason: 'revoked' })
   // Somebody may have signed in there meanwhile: whoever waits for a token of the session before must not get one of that.
   if (!isSameSignIn(stored, next)) throw await dropped(env, lineage, { ...keeping, reason: 'superseded' })
-  // Somebody was told that the token is dead which has just brought this.
-  if (stored.refreshToken === undefined && next.refreshToken !== undefined) {
+  // Somebody was told that the token is dead which has just brought this, or has claimed it.
+  const { refreshToken } = stored
+  const isOlder = refreshToken === undefined || refreshToken === before.refreshToken
+  if (isOlder && next.refreshToken !== undefined && next.refreshToken !== refreshToken) {
     return persist(env, lineage, { ...keeping, next: changedSet(next, { generation: stored.generation + 1 }) })
   }
   return stored
@@ -77,59 +99,33 @@ async function passedOver(env: SessionEnvironment, lineage: Lineage, keeping: Ke
 async function dropped(
   env: SessionEnvironment,
   lineage: Lineage,
-  { next, reason }: Keeping & { readonly reason: 'signed_out' | 'revoked' | 'superseded' },
+  { before, next, reason }: Keeping & { readonly reason: 'signed_out' | 'revoked' | 'superseded' },
 ): Promise<Error> {
   if (reason === 'signed_out') lineage.endWith(reason, next.generation)
   // Whoever has the next turn must see the end, and not the refresh token that was spent.
   await lineage.endWritten()
+  await env.memory.endRefresh(before)
   await revokeSet(env, next)
   return sessionEnded(env.oauth.clientName, reason === 'superseded' ? 'signed_out' : reason)
 }
 
-/** `passed_over`: something newer is there, or the session is over. `refused`: it would be again, such as one that has no room in cookies. */
-type Saved = 'kept' | 'passed_over' | 'failed' | 'refused'
-
-async function keepSuccessor({ memory }: SessionEnvironment, before: TokenSet, next: TokenSet): Promise<void> {
-  if (before.refreshToken !== undefined) await memory.keepSuccessor(before.refreshToken, next)
-}
-
-async function save(env: SessionEnvironment, session: SessionTokens, next: TokenSet): Promise<Saved> {
-  const { clock } = env.oauth
-  for (let tries = 1; ; tries++) {
-    const result = await saveOnce(env, session, next)
-    if (result !== 'failed' || tries === MAX_TRIES) return result
-    await delay(clock, FIRST_PAUSE_MS * 2 ** (tries - 1))
-  }
-}
-
-/** One try, whose failure is an event. */
-export async function saveOnce(
-  { oauth, telemetry }: SessionEnvironment,
-  session: SessionTokens,
-  next: TokenSet,
-): Promise<Saved> {
-  const error = (): Error =>
-    new StoreError(`expected the session to be saved within ${WRITE_MS} ms, got no answer`, { code: 'store_timeout' })
-  try {
-    const kept = await withDeadline(async () => session.save(next), { clock: oauth.clock, ms: WRITE_MS, error })
-    return kept ? 'kept' : 'passed_over'
-  } catch (cause) {
-    telemetry.note({ name: 'session_write_failed', client: oauth.clientName, error: errorName(cause) })
-    return isEvertokenError(cause) && !cause.retryable ? 'refused' : 'failed'
-  }
-}
-
 /** The set is nowhere but here: it is offered again until it is kept, or something newer is there, or the manager closes. An event tells when nothing more is tried. */
 async function keepTrying(env: SessionEnvironment, lineage: Lineage, { ask, before, next }: Keeping): Promise<void> {
-  const { closing } = env
-  for (let tries = 0, isLast = false; tries < LATER_TRIES && !isLast; tries++) {
-    await closing.pause(Math.min(LATER_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS))
-    isLast = closing.hasBegun
+  const { oauth, memory, closing } = env
+  const { clock } = oauth
+  const isCarried = ask.session.kind === 'carried'
+  const until = clock.now() + LATER_MS
+  // Between two tries the successor is all that others find, as long as that lives.
+  const longestMs = Math.min(LONGEST_PAUSE_MS, Math.max(LATER_PAUSE_MS, memory.graceMs / 2))
+  for (let tries = 0, isLast = false; !isLast; tries++) {
+    await closing.pause(Math.min(LATER_PAUSE_MS * 2 ** tries, longestMs))
+    isLast = closing.hasBegun || clock.now() >= until
     if (lineage.end !== undefined || lineage.newest(next) !== next) return
-    const saved = await saveOnce(env, ask.session, next)
-    if (saved === 'kept' || saved === 'passed_over') return
-    // Until it is kept, the others find it there and nowhere else.
-    await keepSuccessor(env, before, next)
+    const saved = isCarried ? 'failed' : await saveOnce(env, ask.session, next)
+    const isSaved = saved === 'kept' || saved === 'passed_over'
+    const isNoted = !isSaved && (await memory.keepSuccessor(before, next))
+    if (isSaved || isNoted) await memory.endRefresh(before)
+    if (isSaved || (isCarried && isNoted)) return
     if (saved === 'refused') break
   }
   tellOfFailure(env)

@@ -6,6 +6,14 @@ import { isOfRequest } from './refresh-failure.ts'
 /** What was wrong with a request is forgotten after that. */
 const FORGOTTEN_MS = 60_000
 
+/** When somebody asks whether to try. */
+interface Moment {
+  readonly now: number
+  /** When the refresh was asked for, which may have waited for others since. */
+  readonly askedAt: number
+  readonly holdsToken: boolean
+}
+
 /** What goes wrong with the refreshes of one session: refused tokens, and failures, of a request or of everything of a user. */
 export class RefreshTrouble {
   readonly #random: Random
@@ -25,10 +33,10 @@ export class RefreshTrouble {
     return admitted !== undefined
   }
 
-  /** A failure that is so recent that another try makes no sense yet. */
-  recent(ask: RefreshAsk, { now, holdsToken }: { readonly now: number; readonly holdsToken: boolean }): unknown {
+  /** A failure that is so recent that another try makes no sense yet; one of while the caller waited for the turn is the caller's, too. */
+  recent(ask: RefreshAsk, { now, askedAt, holdsToken }: Moment): unknown {
     const failures = aboutOf(ask).flatMap((about) => this.#failures.get(about) ?? [])
-    return failures.find((failure) => now < nextAttemptAt(failure, holdsToken))?.error
+    return failures.find((failure) => failure.at > askedAt || now < nextAttemptAt(failure, holdsToken))?.error
   }
 
   failed(ask: RefreshAsk, error: unknown, now: number): void {

@@ -1,9 +1,13 @@
 import { StoreError, type TokenRequest } from '../token/index.ts'
+import { withDeadline } from '../util/index.ts'
+import { forbidSuccessors } from './forbid-successors.ts'
+import { noTurn } from './in-turn.ts'
+import { followed } from './latest-set.ts'
 import type { Lineage } from './lineage.ts'
 import { revokeSet } from './revocation.ts'
 import { sessionEnded } from './session-end.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { endedSet, newestOf } from './set-decisions.ts'
+import { endedSet, newestOf, signedOutSet } from './set-decisions.ts'
 import { changedSet, type TokenSet } from './token-set.ts'
 import type { UserClient } from './user-client.ts'
 
@@ -16,12 +20,12 @@ export interface EndingSession {
   readonly known: TokenSet | undefined
 }
 
-/** So long it is known at the least that a session was signed out. */
-const MIN_ENDED_MS = 10 * 60 * 1000
 /** So often a session is ended that others go on refreshing. */
 const MAX_TRIES = 5
 /** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
 const MARGIN = 1000
+/** The same for a session that goes on with its access tokens, and must not seem newer than the next sign-in. */
+const REVOKED_MARGIN = 10
 
 /** Ends a session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
 export async function signOut(ending: EndingSession, request: TokenRequest | undefined): Promise<void> {
@@ -33,29 +37,42 @@ export async function signOut(ending: EndingSession, request: TokenRequest | und
   lineage.endWith('signed_out', generation, writing)
   const last = await writing
   env.telemetry.note({ name: 'session_ended', client: name, reason: 'signed_out' })
-  // A refresh that is under way revokes what it brings.
-  await lineage.settled()
+  await settledInTime(ending)
   if (last !== undefined) await revokeSet(env, last, request)
+}
+
+/** A refresh that is under way revokes what it brings, whenever that is; one that hangs is not waited for longer than one request may take. */
+async function settledInTime({ client: { env }, lineage }: EndingSession): Promise<void> {
+  const { oauth, deadlineMs: ms } = env
+  const late = noTurn()
+  const settled = withDeadline(() => lineage.settled(), { clock: oauth.clock, ms, error: () => late })
+  await settled.catch((error) => {
+    if (error !== late) throw error
+  })
 }
 
 /** Writes the end where other processes look; gives the last set that was there. */
 async function writeEnd(ending: EndingSession, generation: number): Promise<TokenSet | undefined> {
-  const { client, session, lineage, known } = ending
+  const { client, session, lineage } = ending
   await client.env.memory.markEnded(lineage.id, generation)
   // Whoever has written before this is told of here, and whoever writes after it sees the mark.
-  const last = newestOf(await session.load(), known)
-  if (last !== undefined) await forbidSuccessors(ending, last)
+  const sets = await knownSets(ending)
+  const last = sets.at(-1)
+  if (last !== undefined && session.kind === 'carried') {
+    await forbidSuccessors(client.env, sets, signedOutSet(last))
+  }
   await session.clear()
   return last
 }
 
-/** A late response, or a thief, may bring the cookie back: whoever looks for what came after it finds that nothing does, as long as something in it is good. */
-async function forbidSuccessors({ client, session }: EndingSession, set: TokenSet): Promise<void> {
-  if (session.kind !== 'carried' || set.refreshToken === undefined) return
-  const { memory, oauth } = client.env
-  const ended = endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
-  const lives = set.accessTokens.map(({ token }) => token.expiresAt)
-  await memory.keepSuccessor(set.refreshToken, ended, Math.max(oauth.clock.now() + MIN_ENDED_MS, ...lives))
+/** Every set of a session that is known, the newest last: whoever carries it may carry one of before. */
+async function knownSets({ client, session, known }: EndingSession): Promise<readonly TokenSet[]> {
+  const loaded = await session.load()
+  const latest = newestOf(loaded, known)
+  if (latest === undefined) return []
+  if (session.kind !== 'carried') return [latest]
+  const { sets } = await followed(client.env, latest)
+  return loaded === undefined || loaded === latest ? sets : [loaded, ...sets]
 }
 
 /**
@@ -68,7 +85,7 @@ export function revoke(ending: EndingSession, request: TokenRequest | undefined)
   const { client, lineage } = ending
   const { env, name } = client
   return lineage.exclusively(async () => {
-    const { before, left } = await endByComparison(ending)
+    const { before, left } = await (ending.session.kind === 'carried' ? endCarried : endByComparison)(ending)
     if (before.refreshToken === undefined) return left
     await revokeSet(env, changedSet(before, { accessTokens: [] }), request)
     env.telemetry.note({ name: 'session_ended', client: name, reason: 'revoked' })
@@ -76,17 +93,39 @@ export function revoke(ending: EndingSession, request: TokenRequest | undefined)
   })
 }
 
+/** A session before its refresh token was taken back, and after. */
+interface Revoked {
+  readonly before: TokenSet
+  readonly left: TokenSet
+}
+
+/** Writes the end of a session that is carried: whoever refreshes it meanwhile finds the mark, and whoever has a cookie of before what is left. */
+async function endCarried(ending: EndingSession): Promise<Revoked> {
+  const { client, session, lineage } = ending
+  const { env, name } = client
+  const { memory, oauth } = env
+  const known = (await knownSets(ending)).at(-1)
+  if (known === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
+  if (known.refreshToken === undefined) return { before: known, left: known }
+  const mark = known.generation + REVOKED_MARGIN
+  await memory.markEnded(lineage.id, mark)
+  const sets = await knownSets({ ...ending, known })
+  const before = sets.at(-1) ?? known
+  // What is left is not over: its access tokens may be used until they expire.
+  const left = changedSet(endedSet(before, 'revoked', oauth.clock.now()), { generation: mark + 1 })
+  await forbidSuccessors(env, sets, left)
+  if (!(await session.save(left))) throw superseded(name)
+  lineage.learned(left)
+  return { before, left }
+}
+
 /** Writes the end of a session after the last refresh of it. */
-async function endByComparison({
-  client,
-  session,
-  lineage,
-  known,
-}: EndingSession): Promise<{ readonly before: TokenSet; readonly left: TokenSet }> {
+async function endByComparison(ending: EndingSession): Promise<Revoked> {
+  const { client, session, lineage, known } = ending
   const { name, env } = client
   let latest = newestOf(known, lineage.held)
   for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const before = newestOf(await session.load(), latest)
+    const before = (await knownSets({ ...ending, known: latest })).at(-1)
     if (before === undefined || lineage.end !== undefined) throw sessionEnded(name, lineage.end ?? 'no_session')
     if (before.refreshToken === undefined) return { before, left: before }
     const left = endedSet(before, 'revoked', env.oauth.clock.now())
@@ -97,7 +136,11 @@ async function endByComparison({
     // Another process has refreshed it meanwhile.
     latest = lineage.held
   }
-  throw new StoreError(`client "${name}": expected to end the session, got a newer one every time`, {
+  throw superseded(name)
+}
+
+function superseded(clientName: string): StoreError {
+  return new StoreError(`client "${clientName}": expected to end the session, got a newer one every time`, {
     code: 'session_superseded',
   })
 }

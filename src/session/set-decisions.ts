@@ -117,3 +117,8 @@ export function endedSet(set: TokenSet, reason: string, now: number): TokenSet {
     endedBecause: reason,
   })
 }
+
+/** The set of a session that was signed out: nothing in it is good. */
+export function signedOutSet(set: TokenSet): TokenSet {
+  return endedSet(set, 'signed_out', Number.POSITIVE_INFINITY)
+}

@@ -6,21 +6,42 @@ import { openedText, sealedText } from './sealed-text.ts'
 import type { TokenSet } from './token-set.ts'
 import { tokenSetFrom, tokenSetText } from './token-set-text.ts'
 
-/** What the processes that refresh the same sessions know together, for as long as it matters. All of it may be missing. */
-export interface SharedMemory {
-  /** The set that a refresh with this token has brought, for whoever still has the token; `unknown` where nobody can be asked. */
-  successorOf(refreshToken: string): Promise<TokenSet | 'unknown' | undefined>
-  /** `until` is the end of the grace unless it is given. */
-  keepSuccessor(refreshToken: string, set: TokenSet, until?: number): Promise<void>
-  /** Says that a refresh token is about to be sent; tells whether somebody said so before and never said how it ended, or `unknown` where that cannot be noted. */
-  beginRefresh(refreshToken: string): Promise<boolean | 'unknown'>
-  /** Says that it is known how that ended. */
-  endRefresh(refreshToken: string): Promise<void>
-  /** Says that a session is over up to a generation, for refreshes that are under way. */
-  markEnded(lineage: string, generation: number): Promise<void>
-  /** Whether it was over when this generation was written; a later sign-in has a higher one. */
-  isEnded(lineage: string, generation: number): Promise<boolean>
+/** A refresh token, and whose it is: two servers may give tokens of the same text. */
+export type Spendable = Pick<TokenSet, 'client' | 'refreshToken'>
+
+/** What came of refreshes. */
+export interface SharedSuccessors {
+  /** How long the successor of a set is known. */
+  readonly graceMs: number
+  /** The set that a refresh of this one has brought, for whoever still has this one; `unknown` where nobody can be asked. */
+  successorOf(set: Spendable): Promise<TokenSet | 'unknown' | undefined>
+  /** Tells whether it is written; `until` is the end of the grace unless it is given. */
+  keepSuccessor(before: Spendable, set: TokenSet, until?: number): Promise<boolean>
 }
+
+/** Which refreshes have begun. */
+export interface SharedIntents {
+  /**
+   * Until when somebody who never said how it ended may be spending a refresh token, in milliseconds since the epoch: in the past where that was interrupted.
+   * `unknown` where nobody can be asked.
+   */
+  intentOf(set: Spendable): Promise<number | 'unknown' | undefined>
+  /** Says that a refresh token is about to be sent, and until when that may take; tells whether it is noted. */
+  beginRefresh(set: Spendable, until: number): Promise<boolean>
+  /** Says that it is known how that ended. */
+  endRefresh(set: Spendable): Promise<void>
+}
+
+/** Which sessions are over. */
+export interface SharedEnds {
+  /** Says that a session is over up to a generation, for refreshes that are under way; what was said of a higher one stays. */
+  markEnded(lineage: string, generation: number): Promise<void>
+  /** Whether it was over when this generation was written, or `unknown` where nobody can be asked; a later sign-in has a higher one. */
+  isEnded(lineage: string, generation: number): Promise<boolean | 'unknown'>
+}
+
+/** What the processes that refresh the same sessions know together, for as long as it matters. All of it may be missing. */
+export interface SharedMemory extends SharedSuccessors, SharedIntents, SharedEnds {}
 
 /** What {@link createSharedMemory} needs. */
 export interface SharedMemoryOptions {
@@ -37,6 +58,7 @@ export interface SharedMemoryOptions {
 const INTENT_MS = 24 * 60 * 60 * 1000
 /** A cache may be missing sooner; without what is noted here a session in cookies is not refreshed, and its caller gets an error. */
 const DEADLINE_MS = 1000
+const INTENT = /^until (\d+)$/
 /** Longer than any refresh takes. */
 const ENDED_MS = 10 * 60 * 1000
 
@@ -50,48 +72,76 @@ type Asked = { readonly text: string | undefined } | 'unknown'
 
 /** Remembers in this process, and in the store for the others. Names are hashes; a successor can be read by whoever has the token before it, and nobody else. */
 export function createSharedMemory(options: SharedMemoryOptions): SharedMemory {
-  const { clock, graceMs, maxEntries } = options
-  const { ask, note, forget } = openNotes(options)
-  const successors = new LRUCache<string, Successor>({ max: maxEntries })
-  const ended = new LRUCache<string, number>({ max: maxEntries })
-  const nameOf = (kind: string, text: string): Promise<string> => sha256(canonicalText([1, 'session', kind, text]))
+  const notes = openNotes(options)
+  return { ...openSuccessors(notes, options), ...openIntents(notes, options), ...openEnds(notes, options) }
+}
 
+function openSuccessors({ ask, note }: Notes, options: SharedMemoryOptions): SharedSuccessors {
+  const { clock, graceMs, maxEntries } = options
+  const successors = new LRUCache<string, Successor>({ max: maxEntries })
   return {
-    async successorOf(refreshToken) {
-      const name = await nameOf('successor', refreshToken)
+    graceMs,
+    async successorOf({ client, refreshToken }) {
+      if (refreshToken === undefined) return undefined
+      const name = await hashOf('successor', client, refreshToken)
       const known = successors.get(name)
       if (known !== undefined && clock.now() < known.until) return known.set
       const found = await ask(name)
       if (found === 'unknown') return found
       return found.text === undefined ? undefined : tokenSetFrom(await openedText(refreshToken, name, found.text))
     },
-    async keepSuccessor(refreshToken, set, until = clock.now() + graceMs) {
-      const name = await nameOf('successor', refreshToken)
+    async keepSuccessor({ client, refreshToken }, set, until = clock.now() + graceMs) {
+      if (refreshToken === undefined) return true
+      const name = await hashOf('successor', client, refreshToken)
+      const isWritten =
+        options.store === undefined ||
+        (await note(name, await sealedText(refreshToken, name, tokenSetText(set)), until))
+      // Not before: nobody here must have what the others may never hear of.
       successors.set(name, { set, until })
-      if (options.store !== undefined) await note(name, await sealedText(refreshToken, name, tokenSetText(set)), until)
-    },
-    async beginRefresh(refreshToken) {
-      const name = await nameOf('intent', refreshToken)
-      const found = await ask(name)
-      if (found === 'unknown') return found
-      if (found.text !== undefined) return true
-      return (await note(name, '1', clock.now() + INTENT_MS)) ? false : 'unknown'
-    },
-    async endRefresh(refreshToken) {
-      await forget(await nameOf('intent', refreshToken))
-    },
-    async markEnded(lineage, generation) {
-      const name = await nameOf('ended', lineage)
-      ended.set(name, generation)
-      await note(name, String(generation), clock.now() + ENDED_MS)
-    },
-    async isEnded(lineage, generation) {
-      const name = await nameOf('ended', lineage)
-      if (generation <= (ended.get(name) ?? 0)) return true
-      const found = await ask(name)
-      return found !== 'unknown' && generation <= Number(found.text ?? 0)
+      return isWritten
     },
   }
+}
+
+function openIntents({ ask, note, forget }: Notes, { clock }: SharedMemoryOptions): SharedIntents {
+  const nameOf = ({ client, refreshToken = '' }: Spendable): Promise<string> => hashOf('intent', client, refreshToken)
+  return {
+    async intentOf(set) {
+      const found = await ask(await nameOf(set))
+      if (found === 'unknown') return found
+      // Whatever else is there, somebody has begun.
+      return found.text === undefined ? undefined : Number(INTENT.exec(found.text)?.[1] ?? 0)
+    },
+    async beginRefresh(set, until) {
+      return note(await nameOf(set), `until ${until}`, clock.now() + INTENT_MS)
+    },
+    async endRefresh(set) {
+      await forget(await nameOf(set))
+    },
+  }
+}
+
+function openEnds({ ask, note }: Notes, { clock, maxEntries }: SharedMemoryOptions): SharedEnds {
+  const ended = new LRUCache<string, number>({ max: maxEntries })
+  return {
+    async markEnded(lineage, generation) {
+      const name = await hashOf('ended', lineage)
+      const found = await ask(name)
+      const mark = Math.max(generation, ended.get(name) ?? 0, found === 'unknown' ? 0 : Number(found.text ?? 0))
+      ended.set(name, mark)
+      await note(name, String(mark), clock.now() + ENDED_MS)
+    },
+    async isEnded(lineage, generation) {
+      const name = await hashOf('ended', lineage)
+      if (generation <= (ended.get(name) ?? 0)) return true
+      const found = await ask(name)
+      return found === 'unknown' ? found : generation <= Number(found.text ?? 0)
+    },
+  }
+}
+
+function hashOf(kind: string, ...of: readonly string[]): Promise<string> {
+  return sha256(canonicalText([1, 'session', kind, ...of]))
 }
 
 interface Notes {

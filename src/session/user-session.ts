@@ -165,7 +165,9 @@ export class UserSession {
   }
 }
 
+const OVER: ReadonlySet<string> = new Set(['signed_out', 'no_session', 'session_expired'])
+
 /** Whether a session is over for good, its access tokens included. */
 function isOver(error: unknown): boolean {
-  return error instanceof SessionError && (error.reason === 'signed_out' || error.reason === 'no_session')
+  return error instanceof SessionError && OVER.has(error.reason)
 }

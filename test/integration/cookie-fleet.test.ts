@@ -1,5 +1,5 @@
 import { clientSecretBasic, localLock, memoryStore, type TokenStore } from 'evertoken'
-import { createUserTokenManager, type LoginResponse } from 'evertoken/session'
+import { createUserTokenManager, type LoginResponse, type SessionTokens } from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { cookieWorld, found } from '../support/carried-sessions.ts'
 import {
@@ -410,6 +410,55 @@ describe('A6.01 a sign-in beside a refresh in one request', () => {
     expect((await session.load())?.subject).toBe('alice')
     await tokens.close()
   })
+
+  test('A6.01 what a refresh finds over after a sign-in beside it is not the new session', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const { sessions } = cookieWorld({}, clock)
+    const inner = memoryStore({ clock })
+    const [reached, goOn] = [createGate(), createGate()]
+    let isArmed = false
+    const store: TokenStore = {
+      async get(key) {
+        if (isArmed) {
+          isArmed = false
+          reached.open()
+          await goOn.opened
+        }
+        return inner.get(key)
+      },
+      set: (key, value, until) => inner.set(key, value, until),
+      delete: (key) => inner.delete(key),
+    }
+    const users = createUserTokenManager({ clients: { web: clientOf(server) }, store, clock })
+    const session = await sessions.fromRequest(undefined)
+    // The look after the write is slow.
+    const watched: SessionTokens = {
+      get id() {
+        return session.id
+      },
+      kind: 'carried',
+      load: () => session.load(),
+      async save(set) {
+        const isKept = await session.save(set)
+        isArmed = set.generation > set.startedAt && set.subject === 'alice'
+        return isKept
+      },
+      clear: () => session.clear(),
+    }
+    const user = users.forSession('web', watched)
+    await user.adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const refreshing = rejection(user.source().getToken())
+    await reached.opened
+    await user.adopt(rotating.login('bob'))
+    goOn.open()
+    expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+    expect((await session.load())?.subject).toBe('bob')
+  })
 })
 
 describe('A6.06 a cookie that is used after the logout', () => {
@@ -465,6 +514,33 @@ describe('A6.03 a set that has no room in cookies', () => {
     expect(page).toMatchObject({ status: 500, body: 'session_too_large', setCookies: [] })
   })
 
+  test('A6.03 F5.07 4 resources with tokens of 2 kB: the refresh token that has rotated is kept, whatever has to give way', async ({
+    server,
+    clock,
+  }) => {
+    const members = ({ n }: { readonly n: number }) => ({ access_token: `access-${n}.${'x'.repeat(2000)}` })
+    const rotating = createRotatingServer({ members })
+    server.answer = rotating.answer
+    const store = memoryStore({ clock })
+    const { sessions } = cookieWorld({}, clock)
+    const managers = [0, 1].map(() => createUserTokenManager({ clients: { web: clientOf(server) }, clock, store }))
+    const jar = createCookieJar()
+    const signIn = await sessions.fromRequest(undefined)
+    await managers[0]?.forSession('web', signIn).adopt(rotating.login('alice'))
+    jar.take(signIn.setCookies)
+    const call = async (n: number, resource: string) => {
+      const session = await sessions.fromRequest(jar.header)
+      const token = await managers[n]?.forSession('web', session).source({ resource }).getToken()
+      jar.take(session.setCookies)
+      return token?.accessToken
+    }
+    for (const resource of ['urn:a', 'urn:b', 'urn:c', 'urn:d']) await call(0, resource)
+    // After the grace the cookie is all that there is.
+    await clock.advance(120_000)
+    expect(await call(1, 'urn:e')).toMatch(/^access-5/)
+    expect(rotating.reuses).toBe(0)
+  })
+
   test('A6.03 after a refresh is told, not tried again behind the callers, and found by the next requests for the grace', async ({
     startFleet,
     clock,
@@ -480,8 +556,8 @@ describe('A6.03 a set that has no room in cookies', () => {
     await clock.advance(HOUR)
     expect(await browser.open(apps[0], '/call')).toMatchObject({ status: 200, body: 'access-alice-1', setCookies: [] })
     const failed = { name: 'session_write_failed', client: 'web', error: 'session_too_large' }
-    // By the refresh, and by the request whose browser should have had it.
-    const told = [failed, { name: 'session_persist_failed', client: 'web' }, failed]
+    // By the refresh, and by the request whose browser should have had it: with its access token, and without.
+    const told = [failed, failed, { name: 'session_persist_failed', client: 'web' }, failed, failed]
     expect(recorder.events).toEqual(told)
     expect(clock.pending).toBe(0)
     expect(await browser.open(apps[1], '/call')).toMatchObject({ status: 200, body: 'access-alice-1' })

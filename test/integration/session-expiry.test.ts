@@ -3,12 +3,15 @@ import { describe, expect } from 'vitest'
 import { cookieWorld, found } from '../support/carried-sessions.ts'
 import { createCookieJar } from '../support/cookie-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
+import type { Handler } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
 import {
+  createGate,
   discoveringFleet,
   HOUR,
   idToken,
   type Manager,
+  nextPost,
   refreshes,
   sharedPlace,
   textOf,
@@ -80,6 +83,36 @@ describe('session_expiry: the server says how long a session may last', () => {
     await clock.advance(HOUR)
     expect(await rejection(textOf(one, 'alice'))).toMatchObject({ name: 'SessionError' })
     expect(refreshes(server)).toHaveLength(3)
+  })
+
+  test('a refresh says that it is over already: nobody gets its token, or the one of before', async ({
+    server,
+    clock,
+  }) => {
+    const { one, other } = await signedIn({ server, clock }, [undefined, secondsAt(clock.now(), 10_000)])
+    // Renewed before it expires: the token of before is good for a second.
+    await clock.advance(HOUR - 1000)
+    expect(await rejection(textOf(one, 'alice'))).toMatchObject({ reason: 'session_expired' })
+    expect(await rejection(textOf(one, 'alice'))).toMatchObject({ name: 'SessionError' })
+    expect(await rejection(textOf(other, 'alice'))).toMatchObject({ name: 'SessionError' })
+  })
+
+  test('it passes while a refresh is under way: nobody gets the token', async ({ server, clock }) => {
+    const by = secondsAt(clock.now(), HOUR + 5000)
+    const { one } = await signedIn({ server, clock }, [by], { deadlineMs: 60_000 })
+    const answer = server.answer as Handler
+    const answered = createGate()
+    server.answer = async (request) => {
+      if (request.url === '/token') await answered.opened
+      return answer(request)
+    }
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const got = rejection(textOf(one, 'alice'))
+    await asked
+    await clock.advance(10_000)
+    answered.open()
+    expect(await got).toMatchObject({ name: 'SessionError', reason: 'session_expired' })
   })
 
   test('a session store of the application, which knows nothing of it, does not keep a session beyond it', async ({

@@ -1,5 +1,5 @@
-import { ConfigurationError, localLock, StoreError, type WithLock } from 'evertoken'
-import { createUserTokenManager } from 'evertoken/session'
+import { ConfigurationError, encryptedRecords, localLock, memoryRecords, StoreError, type WithLock } from 'evertoken'
+import { createUserTokenManager, storedSessions } from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { createJar } from '../support/carried-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
@@ -151,6 +151,110 @@ describe('F5.05 the session store takes no write after a refresh', () => {
     expect(clock.pending).toBe(0)
   })
 
+  test('F5.05 U6 nobody gets a new token while its set is being saved', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    const source = alice.source()
+    await clock.advance(HOUR - 1000)
+    await alice.read()
+    const [saving, goOn] = [createGate(), createGate()]
+    place.reach = (step) => {
+      if (step !== 'before save') return undefined
+      saving.open()
+      return goOn.opened
+    }
+    const first = textOf(one, 'alice')
+    await saving.opened
+    // The one that lives is good; one that a killed process takes with it is not.
+    expect((await source.getToken()).accessToken).toBe('access-alice-0')
+    goOn.open()
+    expect(await first).toBe('access-alice-1')
+  })
+
+  test('F5.05 with a grace of 5 s, for a minute: the others find what came all the time', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const options = { graceMs: 5000, ...PATIENT }
+    const [one] = fleetAt(place, { server, clock }, options) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    place.reach = failing('before save')
+    await whileTimePasses(clock, textOf(one, 'alice'))
+    for (let second = 0; second < 60; second += 2) {
+      for (let n = 0; n < 2; n++) await clock.advance(1000)
+      await settle()
+      const fresh = fleetAt(place, { server, clock }, options)[0] as Manager
+      expect(await whileTimePasses(clock, textOf(fresh, 'alice')), `after ${second} s`).toBe('access-alice-1')
+    }
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test('F5.05 F5.07 there is no room for so many access tokens: the refresh token that has rotated is kept, and the token that was asked for', async ({
+    server,
+    clock,
+    recorder,
+  }) => {
+    const members = ({ n }: { readonly n: number }) => ({ access_token: `access-${n}-${'x'.repeat(1000)}` })
+    const rotating = createRotatingServer({ members })
+    server.answer = rotating.answer
+    const keys = { keys: [{ id: 'one', key: new Uint8Array(32) }] }
+    const records = encryptedRecords(memoryRecords({ clock }), keys, { clock, maxLength: 8000 })
+    const subjects = storedSessions(records, { clock })
+    // Without a store, so that the session is all that the other process finds.
+    const shared = { subjects, clock, clients: { web: clientOf(server) } }
+    const [one, other] = [0, 1].map(() => createUserTokenManager({ ...shared, telemetry: recorder }))
+    await one?.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    const call = async (manager: typeof one, n: number) => {
+      const source = manager?.forSubject('web', 'alice').source({ resource: `urn:tenant:${n}` })
+      return (await source?.getToken())?.accessToken
+    }
+    for (let n = 1; n <= 10; n++) await call(one, n)
+    expect(await call(other, 10)).toMatch(/^access-10-/)
+    expect(await call(other, 11)).toMatch(/^access-11-/)
+    expect(rotating.reuses).toBe(0)
+    expect(recorder.events.map(({ name }) => name)).not.toContain('session_persist_failed')
+  })
+
+  test.for([
+    { failures: 1, told: [] },
+    { failures: 7, told: ['session_persist_failed'] },
+  ])(
+    'F5.05 S6 carried, and the successor is not written at the first $failures tries: no other request spends the token again',
+    async ({ failures, told }, { server, clock, recorder }) => {
+      const rotating = createRotatingServer()
+      server.answer = rotating.answer
+      const place = sharedPlace(clock)
+      const options = { telemetry: recorder, ...PATIENT }
+      const [one, other] = fleetAt(place, { server, clock }, options) as [Manager, Manager]
+      const jar = createJar('browser')
+      const signIn = jar.request()
+      await one.forSession('web', signIn).adopt(rotating.login('alice'))
+      signIn.respond()
+      await clock.advance(HOUR)
+      const [slow, tab] = [jar.request(), jar.request()]
+      let left = failures
+      const written = createGate()
+      place.reach = (step) => {
+        if (step === 'before successor' && left-- > 0) throw new Error('READONLY')
+        if (step === 'after successor') written.open()
+      }
+      const call = async (manager: Manager, session: typeof tab) =>
+        (await whileTimePasses(clock, manager.forSession('web', session).source().getToken())).accessToken
+      expect(await call(one, slow)).toBe('access-alice-1')
+      const events = recorder.events.map(({ name }) => name)
+      expect(events.filter((name) => name === 'session_persist_failed')).toEqual(told)
+      // If not before its caller is answered, then behind it.
+      await whileTimePasses(clock, written.opened, 1000)
+      expect(await call(other, tab)).toBe('access-alice-1')
+      expect(rotating.reuses).toBe(0)
+    },
+  )
+
   test('F5.05 F7.05 nothing takes a write, neither sessions nor store nor lock: nobody else spends the token that was spent', async ({
     server,
     clock,
@@ -178,6 +282,47 @@ describe('F5.05 the session store takes no write after a refresh', () => {
     expect(await textOf(other, 'alice')).toBe('access-alice-1')
     expect(rotating.reuses).toBe(0)
   })
+})
+
+describe('F5.05 a session that never answers', () => {
+  test.for(['load', 'save', 'clear'] as const)(
+    'F5.05 F8.02 one %s: whoever waits is told, later calls are not stuck, and close ends',
+    async (call, { server, clock }) => {
+      const rotating = createRotatingServer()
+      server.answer = rotating.answer
+      const place = sharedPlace(clock)
+      let hangs = false
+      const answer = <T>(name: string, work: () => T): T | Promise<never> => {
+        if (!hangs || name !== call) return work()
+        hangs = false
+        return new Promise<never>(() => {})
+      }
+      const subjects: typeof place.sessions = {
+        ...place.sessions,
+        ofSubject(subject) {
+          const session = place.sessions.ofSubject(subject)
+          return {
+            id: session.id,
+            load: () => answer('load', () => session.load()),
+            save: (set) => answer('save', () => session.save(set)),
+            clear: () => answer('clear', () => session.clear()),
+          }
+        },
+      }
+      const [one] = fleetAt(place, { server, clock }, { subjects, ...PATIENT }) as [Manager]
+      const alice = one.forSubject('web', 'alice')
+      await alice.adopt(rotating.login('alice'))
+      await clock.advance(HOUR)
+      hangs = true
+      const use: Promise<unknown> = call === 'clear' ? alice.signOut() : textOf(one, 'alice')
+      const outcome = await whileTimePasses(clock, use).catch((error) => error.code)
+      // What a refresh has brought is saved once more.
+      expect(outcome).toBe(call === 'save' ? 'access-alice-1' : 'store_timeout')
+      hangs = false
+      if (call !== 'clear') expect(await whileTimePasses(clock, textOf(one, 'alice'))).toBe('access-alice-1')
+      await one.close()
+    },
+  )
 })
 
 describe('F5.06 U8 an answer that got lost', () => {
@@ -422,6 +567,74 @@ describe('U7 what ends no session', () => {
     expect(refreshes(server)).toEqual(['refresh-alice-0', 'refresh-alice-0'])
   })
 
+  test('U7 invalid_grant, and another process writes a newer set before the end is written: that one is used', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = (request) => (request.n === 1 ? errorJson(400, 'invalid_grant') : rotating.answer(request))
+    const place = sharedPlace(clock)
+    // Both have it, as after a failover.
+    const lock: WithLock = (_name, task) => task({})
+    const [one, other] = fleetAt(place, { server, clock }, { lock }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const [ending, goOn] = [createGate(), createGate()]
+    let saves = 0
+    place.reach = (step) => {
+      if (step !== 'before save' || saves++ > 0) return undefined
+      ending.open()
+      return goOn.opened
+    }
+    const source = one.forSubject('web', 'alice').source()
+    const first = source.getToken()
+    await ending.opened
+    expect(await textOf(other, 'alice')).toBe('access-alice-1')
+    goOn.open()
+    expect((await first).accessToken).toBe('access-alice-1')
+    expect((await source.getToken()).accessToken).toBe('access-alice-1')
+  })
+
+  test('U7 S6 carried, and invalid_grant because another process was quicker: its successor is used, and not written over', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const [oneAnswered, otherAnswered] = [createGate(), createGate()]
+    server.answer = async (request) => {
+      if (request.n === 2) {
+        await otherAnswered.opened
+        return errorJson(400, 'invalid_grant')
+      }
+      const answer = await rotating.answer(request)
+      await oneAnswered.opened
+      return answer
+    }
+    // Both have it, as after a failover.
+    const lock: WithLock = (_name, task) => task({})
+    const fleet = fleetAt(sharedPlace(clock), { server, clock }, { lock })
+    const [one, other, third] = fleet as [Manager, Manager, Manager]
+    const jar = createJar('browser')
+    const signIn = jar.request()
+    await one.forSession('web', signIn).adopt(rotating.login('alice'))
+    signIn.respond()
+    await clock.advance(HOUR)
+    const [slow, fast, tab] = [jar.request(), jar.request(), jar.request()]
+    const asked = nextPost(server)
+    const first = one.forSession('web', fast).source().getToken()
+    await asked
+    // So long that nobody thinks any more that the first one is at it.
+    clock.leap(30_000)
+    const askedAgain = nextPost(server)
+    const second = other.forSession('web', slow).source().getToken()
+    await askedAgain
+    oneAnswered.open()
+    expect((await first).accessToken).toBe('access-alice-1')
+    otherAnswered.open()
+    expect((await second).accessToken).toBe('access-alice-1')
+    expect((await third.forSession('web', tab).source().getToken()).accessToken).toBe('access-alice-1')
+  })
+
   test('U7 two processes have got a set each of one refresh token: the one that was kept counts for both', async ({
     server,
     clock,
@@ -474,6 +687,48 @@ describe('U7 what ends no session', () => {
     expect(server.requests).toHaveLength(2)
   })
 })
+
+test('F7.05 M14 the server hangs, and 5 resources are wanted at once: everybody is freed after one refresh and its replay', async ({
+  server,
+  clock,
+}) => {
+  server.answer = () => hang
+  const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+  const alice = one.forSubject('web', 'alice')
+  await alice.adopt(createRotatingServer().login('alice'))
+  await clock.advance(HOUR)
+  const beganAt = clock.now()
+  const waits = ['urn:a', 'urn:b', 'urn:c', 'urn:d', 'urn:e'].map((resource) =>
+    rejection(alice.source({ resource }).getToken()),
+  )
+  const errors = await whileTimePasses(clock, Promise.all(waits), 1000)
+  expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(['timeout']))
+  expect(clock.now() - beganAt).toBeLessThanOrEqual(25_000)
+  expect(server.requests).toHaveLength(2)
+})
+
+test.for([3, 4, 5])(
+  'F7.05 S6 carried, and of all that is looked for the %ith cannot be asked: nothing is spent, and the session goes on',
+  async (nth, { server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }) as [Manager]
+    const jar = createJar('browser')
+    const signIn = jar.request()
+    await one.forSession('web', signIn).adopt(rotating.login('alice'))
+    signIn.respond()
+    await clock.advance(HOUR)
+    let looks = 0
+    place.reach = (step) => {
+      if (step === 'before look' && ++looks === nth) throw new Error('LOADING')
+    }
+    const call = () => one.forSession('web', jar.request()).source().getToken()
+    expect(await rejection(call())).toMatchObject({ name: 'StoreError', code: 'coordination_unavailable' })
+    expect(refreshes(server)).toEqual([])
+    expect((await call()).accessToken).toBe('access-alice-1')
+  },
+)
 
 describe('failures that are about one request', () => {
   test.for([
@@ -641,6 +896,141 @@ describe('F7.05 a lock that is not to be had', () => {
     await rejection(textOf(one, 'alice'))
     server.answer = rotating.answer
     expect(await textOf(other, 'alice')).toBe('access-alice-1')
+  })
+
+  test('F7.05 down for one process, while another one that has it refreshes: no refresh token is spent twice', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      const answer = await rotating.answer(request)
+      await answered.opened
+      return answer
+    }
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, PATIENT) as [Manager]
+    const [cutOff] = fleetAt(place, { server, clock }, { lock: down, ...PATIENT }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    const second = textOf(cutOff, 'alice')
+    // It waits, and goes on with what comes.
+    await clock.untilPending()
+    answered.open()
+    expect(await first).toBe('access-alice-1')
+    expect(await whileTimePasses(clock, second)).toBe('access-alice-1')
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+    expect(place.counts.get('before save')).toBe(2)
+  })
+
+  test('F7.05 down, and the one that has it begins between the look and the claim: the claim is taken back', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, PATIENT) as [Manager]
+    const [cutOff] = fleetAt(place, { server, clock }, { lock: down, ...PATIENT }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const [claiming, begun, goOn] = [createGate(), createGate(), createGate()]
+    let isFirst = true
+    place.reach = async (step) => {
+      if (step === 'before save' && isFirst) {
+        isFirst = false
+        claiming.open()
+        await begun.opened
+      }
+      if (step === 'after intent') {
+        begun.open()
+        await goOn.opened
+      }
+    }
+    const second = textOf(cutOff, 'alice')
+    await claiming.opened
+    const first = textOf(one, 'alice')
+    await begun.opened
+    await clock.untilPending()
+    goOn.open()
+    expect(await whileTimePasses(clock, Promise.all([first, second]))).toEqual(['access-alice-1', 'access-alice-1'])
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test('F7.05 down, and the store cannot be asked who is at it: fails closed', async ({ server, clock }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const place = sharedPlace(clock)
+    const [one] = fleetAt(place, { server, clock }, { lock: down }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    place.reach = failing('before look')
+    expect(await rejection(textOf(one, 'alice'))).toMatchObject({ code: 'coordination_unavailable' })
+    place.reach = () => {}
+    await clock.advance(1000)
+    expect(await textOf(one, 'alice')).toBe('access-alice-1')
+    expect(refreshes(server)).toEqual(['refresh-alice-0'])
+  })
+
+  test('F7.05 U6 down for another process, which claims the session meanwhile and reaches no server: the refresh token that has rotated is not lost', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      // A gateway has refused the second one: it never came to the server.
+      if (request.n > 1) return { status: 503, body: '' }
+      const answer = await rotating.answer(request)
+      await answered.opened
+      return answer
+    }
+    const place = sharedPlace(clock)
+    // Without a store nobody hears of the refresh that has begun.
+    const [one] = fleetAt(place, { server, clock }, { store: undefined }) as [Manager]
+    const [cutOff] = fleetAt(place, { server, clock }, { store: undefined, lock: down }) as [Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    await rejection(textOf(cutOff, 'alice'))
+    answered.open()
+    expect(await first).toBe('access-alice-1')
+    const session = place.sessions.ofSubject({ issuer: server.tokenEndpoint, clientId: 'machine', subject: 'alice' })
+    expect((await session.load())?.refreshToken).toBe('refresh-alice-1')
+  })
+
+  test('F7.05 U6 down, and a process stands still until its claim is over: the refresh token that has rotated is not lost', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      if (request.n > 1) return { status: 503, body: '' }
+      const answer = await rotating.answer(request)
+      await answered.opened
+      return answer
+    }
+    const place = sharedPlace(clock)
+    const [one, other] = fleetAt(place, { server, clock }, { lock: down }) as [Manager, Manager]
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    await clock.advance(HOUR)
+    const asked = nextPost(server)
+    const first = textOf(one, 'alice')
+    await asked
+    // The timers of the first one stand still.
+    clock.leap(300_000)
+    await rejection(textOf(other, 'alice'))
+    answered.open()
+    await first
+    const session = place.sessions.ofSubject({ issuer: server.tokenEndpoint, clientId: 'machine', subject: 'alice' })
+    expect((await session.load())?.refreshToken).toBe('refresh-alice-1')
   })
 
   test('F7.05 down, and invalid_grant: the session ends with its reason', async ({ server, clock }) => {

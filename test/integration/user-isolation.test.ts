@@ -223,6 +223,55 @@ describe('A1.04 U12 several clients and servers', () => {
     }
   })
 
+  test('A1.04 two servers whose refresh tokens have the same text, one store: nobody gets the token of the other server', async ({
+    server,
+    elsewhere,
+    clock,
+  }) => {
+    const answerOf = (name: string) => () => ({
+      body: JSON.stringify({
+        access_token: `access-${name}`,
+        token_type: 'Bearer',
+        expires_in: 3600,
+        refresh_token: 'refresh-1',
+      }),
+    })
+    server.answer = answerOf('one')
+    elsewhere.answer = answerOf('other')
+    const place = sharedPlace(clock)
+    const shared = { subjects: place.sessions, store: place.store, clock }
+    const one = createUserTokenManager({ ...shared, clients: { web: clientOf(server) } })
+    const other = createUserTokenManager({ ...shared, clients: { web: clientOf(elsewhere) } })
+    const login = { access_token: 'access-0', refresh_token: 'refresh-0', expires_in: 3600 }
+    await one.forSubject('web', 'alice').adopt({ ...login, subject: 'alice' })
+    await other.forSubject('web', 'bob').adopt({ ...login, subject: 'bob' })
+    await clock.advance(HOUR)
+    expect((await one.forSubject('web', 'alice').source().getToken()).accessToken).toBe('access-one')
+    expect((await other.forSubject('web', 'bob').source().getToken()).accessToken).toBe('access-other')
+  })
+
+  test('A1.04 a server that gives one refresh token for all sign-ins of a user: each session stays what it is', async ({
+    server,
+    clock,
+  }) => {
+    server.answer = () => ({
+      body: JSON.stringify({ access_token: 'access-1', token_type: 'Bearer', expires_in: 3600 }),
+    })
+    const sessions = storedSessions(memoryRecords({ clock }), { clock, absoluteMs: 3 * HOUR, idleMs: 3 * HOUR })
+    const users = createUserTokenManager({ clients: { web: clientOf(server) }, clock, graceMs: HOUR })
+    const login = { access_token: 'access-0', refresh_token: 'refresh-alice', expires_in: 3600, subject: 'alice' }
+    const [first, second] = [sessions.create(), sessions.create()]
+    await users.forSession('web', first).adopt({ ...login, claims: { at: 'home' } })
+    const before = await users.forSession('web', sessions.open(first.id)).read()
+    await clock.advance(HOUR / 2)
+    await users.forSession('web', second).adopt({ ...login, claims: { at: 'work' } })
+    await clock.advance(HOUR / 2)
+    await users.forSession('web', sessions.open(second.id)).source().getToken({ forceRenewal: true })
+    await users.forSession('web', sessions.open(first.id)).source().getToken()
+    const after = await users.forSession('web', sessions.open(first.id)).read()
+    expect(after).toMatchObject({ startedAt: before?.startedAt, claims: { at: 'home' } })
+  })
+
   test('A1.04 two clients of one server, one subject: the refresh token of one is never sent for the other', async ({
     server,
     clock,

@@ -254,6 +254,44 @@ describe('when there is a refresh', () => {
     expect(server.requests).toHaveLength(2)
   })
 
+  test('U14 a renewal on demand beside a refresh for another resource: never the very token that the caller has', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    const answered = createGate()
+    server.answer = async (request) => {
+      await answered.opened
+      return rotating.answer(request)
+    }
+    const [one] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager]
+    const alice = one.forSubject('web', 'alice')
+    await alice.adopt(rotating.login('alice'))
+    const source = alice.source()
+    await source.getToken()
+    const asked = nextPost(server)
+    const resource = alice.source({ resource: 'urn:b' }).getToken()
+    await asked
+    const forced = source.getToken({ forceRenewal: true })
+    answered.open()
+    await resource
+    expect((await forced).accessToken).toBe('access-alice-2')
+  })
+
+  test('U14 a renewal on demand in a process that has not heard of a refresh for another resource: a new token', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = rotating.answer
+    const [one, other] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager, Manager]
+    const source = one.forSubject('web', 'alice').source()
+    await one.forSubject('web', 'alice').adopt(rotating.login('alice'))
+    expect((await source.getToken()).accessToken).toBe('access-alice-0')
+    await other.forSubject('web', 'alice').source({ resource: 'urn:b' }).getToken()
+    expect((await source.getToken({ forceRenewal: true })).accessToken).toBe('access-alice-2')
+  })
+
   test('U14 F3 an API that refuses every token: 600 calls in 10 minutes cost no more than 16 refreshes', async ({
     server,
     clock,

@@ -1,7 +1,7 @@
 import { clientAssertion, type TokenRequest } from 'evertoken'
 import { createUserTokenManager } from 'evertoken/session'
 import { describe, expect } from 'vitest'
-import { createJar } from '../support/carried-jar.ts'
+import { createJar, type Jar } from '../support/carried-jar.ts'
 import { clientOf, rejection, test } from '../support/fixtures.ts'
 import { type Answer, errorJson, hang, reset } from '../support/hostile-server.ts'
 import { createRotatingServer } from '../support/rotating-server.ts'
@@ -43,6 +43,33 @@ async function signedIn(world: World, options: Parameters<typeof discoveringFlee
   await fleet[0]?.forSubject('web', 'alice').adopt(rotating.login('alice'))
   await clock.advance(HOUR)
   return { rotating, place, fleet }
+}
+
+/** Alice has signed in with a browser that carries her session. */
+async function carriedIn(world: World): Promise<SignedIn & { readonly jar: Jar }> {
+  const { server, clock } = world
+  const rotating = createRotatingServer()
+  server.answer = withMetadata(server, rotating.answer)
+  const place = sharedPlace(clock)
+  const fleet = discoveringFleet(place, world, PATIENT)
+  const jar = createJar('browser')
+  const signIn = jar.request()
+  await fleet[0]?.forSession('web', signIn).adopt(rotating.login('alice'))
+  signIn.respond()
+  return { rotating, place, fleet, jar }
+}
+
+/** Whoever comes to a step first waits there. */
+function stopOnce(place: SharedPlace, at: Step): { readonly reached: Gate; readonly goOn: Gate } {
+  const [reached, goOn] = [createGate(), createGate()]
+  let isFirst = true
+  place.reach = (step) => {
+    if (step !== at || !isFirst) return undefined
+    isFirst = false
+    reached.open()
+    return goOn.opened
+  }
+  return { reached, goOn }
 }
 
 describe('N3 revocation', () => {
@@ -440,6 +467,181 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     expect(await rejection(other.forSession('web', jar.request()).source().getToken())).toMatchObject({
       name: 'SessionError',
     })
+  })
+
+  describe('a session that is carried, and a cookie of before', () => {
+    test('A6.06 U9 signed out elsewhere: the first call says so, and so does the second one', async ({
+      server,
+      clock,
+    }) => {
+      const { fleet, jar } = await carriedIn({ server, clock })
+      const [, other, third] = fleet as [Manager, Manager, Manager]
+      const [leaving, late] = [jar.request(), jar.request()]
+      await other.forSession('web', leaving).signOut()
+      const source = third.forSession('web', late).source()
+      expect(await rejection(source.getToken())).toMatchObject({ name: 'SessionError' })
+      expect(await rejection(source.getToken())).toMatchObject({ name: 'SessionError' })
+    })
+
+    test('A6.06 U9 signed out after another process has refreshed: the newest refresh token dies', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, fleet, jar } = await carriedIn({ server, clock })
+      const [one, other] = fleet as [Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow] = [jar.request(), jar.request()]
+      await one.forSession('web', slow).source().getToken()
+      await other.forSession('web', leaving).signOut()
+      expect(rotating.revoked).toContain('refresh-alice-1')
+      expect(rotating.isAlive('alice')).toBe(false)
+    })
+
+    test('A6.06 A6.07 U9 the answer that was slower does not bring the session back, at once or an hour later', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, fleet, jar } = await carriedIn({ server, clock })
+      const [one, other, third] = fleet as [Manager, Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow] = [jar.request(), jar.request()]
+      await one.forSession('web', slow).source().getToken()
+      await other.forSession('web', leaving).signOut()
+      leaving.respond()
+      slow.respond()
+      const call = () => rejection(third.forSession('web', jar.request()).source().getToken())
+      expect(await call()).toMatchObject({ name: 'SessionError' })
+      await clock.advance(HOUR)
+      expect(await call()).toMatchObject({ name: 'SessionError' })
+      expect(rotating.refreshes.get('alice')).toBe(1)
+    })
+
+    test('A6.06 U9 signed out between the look for the end and the successor: a third request gets nothing', async ({
+      server,
+      clock,
+    }) => {
+      const { fleet, jar, place } = await carriedIn({ server, clock })
+      const [one, other, third] = fleet as [Manager, Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow, tab] = [jar.request(), jar.request(), jar.request()]
+      const { reached, goOn } = stopOnce(place, 'before successor')
+      const refreshing = rejection(one.forSession('web', slow).source().getToken())
+      await reached.opened
+      await other.forSession('web', leaving).signOut()
+      goOn.open()
+      expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+      const got = await rejection(third.forSession('web', tab).source().getToken())
+      expect(got).toMatchObject({ name: 'SessionError' })
+      // The set that nobody was to have leads to the end, too.
+      slow.respond()
+      expect(jar.set).toBeUndefined()
+    })
+
+    test('A6.06 U9 signed out meanwhile: a second request of the process that refreshes gets nothing either', async ({
+      server,
+      clock,
+    }) => {
+      const { fleet, jar, place } = await carriedIn({ server, clock })
+      const [one, other] = fleet as [Manager, Manager]
+      await clock.advance(HOUR)
+      const [slow, tab, leaving] = [jar.request(), jar.request(), jar.request()]
+      const { reached, goOn } = stopOnce(place, 'before successor')
+      const refreshing = rejection(one.forSession('web', slow).source().getToken())
+      await reached.opened
+      await other.forSession('web', leaving).signOut()
+      // After the sign-out, and before the refresh has found out.
+      const second = await rejection(one.forSession('web', tab).source().getToken())
+      goOn.open()
+      expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+      expect(second).toMatchObject({ name: 'SessionError' })
+      tab.respond()
+      expect(jar.set).toBeUndefined()
+    })
+
+    test('N3.05 U9 revoked after another process has refreshed: the newest refresh token dies', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, fleet, jar } = await carriedIn({ server, clock })
+      const [one, other] = fleet as [Manager, Manager]
+      await clock.advance(HOUR)
+      const [leaving, slow] = [jar.request(), jar.request()]
+      await one.forSession('web', slow).source().getToken()
+      await other.forSession('web', leaving).revoke()
+      expect(rotating.isAlive('alice')).toBe(false)
+    })
+  })
+
+  test('N3.05 U9 a session that is carried is revoked while another process refreshes it: it does not go on, and its access tokens do', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, fleet, jar } = await carriedIn({ server, clock })
+    const [one, other, third] = fleet as [Manager, Manager, Manager]
+    const answered = createGate()
+    server.answer = withMetadata(server, async (request) => {
+      const answer = await rotating.answer(request)
+      if (request.url === '/token') await answered.opened
+      return answer
+    })
+    const [leaving, slow, tab] = [jar.request(), jar.request(), jar.request()]
+    const asked = nextPost(server)
+    const refreshing = rejection(one.forSession('web', slow).source().getToken({ forceRenewal: true }))
+    await asked
+    await other.forSession('web', leaving).revoke()
+    answered.open()
+    expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+    expect(rotating.isAlive('alice')).toBe(false)
+    leaving.respond()
+    for (const session of [tab, jar.request()]) {
+      const user = third.forSession('web', session)
+      expect((await user.source().getToken()).accessToken).toBe('access-alice-0')
+      expect(await user.read()).toMatchObject({ endedBecause: 'revoked' })
+    }
+    await clock.advance(HOUR)
+    expect(await rejection(third.forSession('web', jar.request()).source().getToken())).toMatchObject({
+      reason: 'revoked',
+    })
+  })
+
+  test('U9 signed out elsewhere while the set of a refresh is being saved: nobody gets a token of it', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, place, fleet } = await signedIn({ server, clock }, PATIENT)
+    const [one, other] = fleet as [Manager, Manager]
+    const alice = one.forSubject('web', 'alice')
+    const source = alice.source()
+    await source.getToken()
+    await clock.advance(HOUR - 1000)
+    await alice.read()
+    const { reached, goOn } = stopOnce(place, 'before save')
+    const first = rejection(textOf(one, 'alice'))
+    await reached.opened
+    await other.forSubject('web', 'alice').signOut()
+    const second = (await source.getToken()).accessToken
+    goOn.open()
+    expect(await first).toMatchObject({ reason: 'signed_out' })
+    // The token of before is good for a second; that of the refresh is nobody's.
+    expect(second).toBe('access-alice-1')
+    expect(rotating.isAlive('alice')).toBe(false)
+  })
+
+  test('U9 F8.02 a refresh hangs at the server: the sign-out takes no longer than one request may', async ({
+    server,
+    clock,
+  }) => {
+    const { rotating, fleet } = await signedIn({ server, clock })
+    const [one] = fleet as [Manager]
+    server.answer = withMetadata(server, (request) => (request.url === '/token' ? hang : rotating.answer(request)))
+    const asked = nextPost(server)
+    const refreshing = rejection(textOf(one, 'alice'))
+    await asked
+    const beganAt = clock.now()
+    await whileTimePasses(clock, one.forSubject('web', 'alice').signOut(), 1000)
+    expect(clock.now() - beganAt).toBeLessThanOrEqual(11_000)
+    expect(rotating.isAlive('alice')).toBe(false)
+    await whileTimePasses(clock, refreshing, 1000)
   })
 
   test('U9 the machine of the sign-in is 5 s ahead of that of the sign-out: the session is dead on both', async ({

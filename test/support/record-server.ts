@@ -55,8 +55,8 @@ export function recordsOf({ origin }: RecordServer): RecordStore {
   }
 }
 
-/** An intent is one digit, the mark of an end an instant, and a successor is encrypted. */
+/** An intent says until when, the mark of an end an instant, and a successor is encrypted. */
 function kindOf(value: string): string {
-  if (value === '1') return 'intent'
+  if (value.startsWith('until ')) return 'intent'
   return /^\d+$/.test(value) ? 'end mark' : 'successor'
 }

@@ -76,9 +76,9 @@ export function sharedPlace(clock: TestClock): SharedPlace {
   return place
 }
 
-/** What is kept in the store: an intent is one digit, the mark of an end an instant, and a successor is encrypted. */
+/** What is kept in the store: an intent says until when, the mark of an end is an instant, and a successor is encrypted. */
 function kindOf(value: string): 'intent' | 'end mark' | 'successor' {
-  if (value === '1') return 'intent'
+  if (value.startsWith('until ')) return 'intent'
   return /^\d+$/.test(value) ? 'end mark' : 'successor'
 }
 
