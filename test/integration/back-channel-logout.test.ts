@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHmac } from 'node:crypto'
 import { localLock, memoryRecords, memoryStore, type RecordStore, type TokenStore } from 'evertoken'
 import { backChannelLogout, createUserTokenManager, storedSessions } from 'evertoken/session'
@@ -526,6 +527,50 @@ describe('N19.03 the keys of the server', () => {
     await clock.advance(30_000)
     expect(await send(later)).toBe(200)
     expect(world.logoutServer.jwksRequests).toBe(3)
+  })
+
+  test('N19.03 two logouts with a new key at once are both done, and the keys are asked for once', async ({
+    server,
+    clock,
+  }) => {
+    const world = await startWorld(server, clock, { size: 1 })
+    const next = await createTestKey('RS256', 'next')
+    const ids = [await world.signIn('alice'), await world.signIn('bob'), await world.signIn('carol')]
+    // The keys of before are known.
+    expect((await world.receive(logoutRequest(await signed(key, world.claims({ sub: 'nobody' }))))).status).toBe(200)
+    await clock.advance(60_000)
+    world.logoutServer.keys = [key.publicJwk, next.publicJwk]
+    const requests = await Promise.all(
+      ['alice', 'bob', 'carol'].map(async (sub) => logoutRequest(await signed(next, world.claims({ sub })))),
+    )
+    const responses = await Promise.all(requests.map(world.receive))
+    expect(responses.map(({ status }) => status)).toEqual([200, 200, 200])
+    for (const id of ids) expect(await world.isAlive(id)).toBe(false)
+    expect(world.logoutServer.jwksRequests).toBe(2)
+  })
+
+  test('A1.06 are asked for outside of the context of the first logout, and so is the metadata', async ({
+    server,
+    clock,
+  }) => {
+    await createLogoutServer(server, { now: clock.now })
+    const users = new AsyncLocalStorage<string>()
+    const seen: string[] = []
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const clients = { web: clientOf(server, { issuer: server.origin, tokenEndpoint: undefined }) }
+    const tokens = createUserTokenManager({
+      clients,
+      clock,
+      fetch(input, init) {
+        seen.push(`${new URL(String(input)).pathname} ${users.getStore()}`)
+        return fetch(input, init)
+      },
+    })
+    const receive = backChannelLogout(tokens, { client: 'web', sessions })
+    const token = await signed(key, logoutClaims(server.origin, clock.now(), { sub: 'alice' }))
+    const response = await users.run('request of the server', () => receive(logoutRequest(token)))
+    expect(response.status).toBe(200)
+    expect(seen).toEqual(['/.well-known/openid-configuration undefined', '/jwks undefined'])
   })
 
   test.for([
