@@ -12,7 +12,7 @@ export interface SessionEntry {
 
 /** What is kept under one name. */
 export interface IndexRecord {
-  /** None where there is nothing yet that can be read. */
+  /** None where there is nothing yet. */
   readonly version: number | undefined
   readonly entries: readonly SessionEntry[]
   /** When everything under this name was ended, by the server's clock. */
@@ -22,10 +22,11 @@ export interface IndexRecord {
 /** So many sessions a user may have: what nobody can find any more must not go on, so the oldest ends. */
 const MAX_ENTRIES = 500
 
-/** Reads a record; what is over is left out. */
-export function indexRecordFrom(text: string | undefined, now: number): IndexRecord {
+/** Reads a record; what is over is left out. Nothing where there is something that was not written here. */
+export function indexRecordFrom(text: string | undefined, now: number): IndexRecord | undefined {
+  if (text === undefined) return { version: undefined, entries: [] }
   const { version, entries, loggedOutAt } = members(text)
-  if (!Number.isSafeInteger(version) || !Array.isArray(entries)) return { version: undefined, entries: [] }
+  if (!Number.isSafeInteger(version) || !Array.isArray(entries)) return undefined
   return {
     version: Number(version),
     entries: entries.filter((entry: unknown): entry is SessionEntry => isEntry(entry) && now < entry.until),
@@ -61,9 +62,9 @@ function isEntry(value: unknown): value is SessionEntry {
   return typeof key === 'string' && typeof startedAt === 'number' && typeof until === 'number'
 }
 
-function members(text: string | undefined): Readonly<Record<string, unknown>> {
+function members(text: string): Readonly<Record<string, unknown>> {
   try {
-    return Object(JSON.parse(text ?? 'null'))
+    return Object(JSON.parse(text))
   } catch {
     return {}
   }

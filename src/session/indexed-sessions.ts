@@ -3,7 +3,7 @@ import { optionInvalid } from '../token/index.ts'
 import { type IndexNames, indexNamesFor, indexNamesOf, signedInAt } from './index-names.ts'
 import type { SessionEntry } from './index-record.ts'
 import type { Logout } from './logout.ts'
-import { createSessionIndex, type SessionIndex } from './session-index.ts'
+import { createSessionIndex, indexUnreadable, type Named, type SessionIndex } from './session-index.ts'
 import type { SessionLifetime, SessionRecords } from './session-records.ts'
 import type { TokenSet } from './token-set.ts'
 
@@ -63,7 +63,10 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
     },
     async end(logout) {
       const names = await indexNamesFor(checked(logout))
-      return endAll(await entriesFor(index, logout, names), allOf(names))
+      const { entries, isComplete } = await entriesFor(index, logout, names)
+      const sets = await endAll(entries, allOf(names))
+      if (!isComplete) throw indexUnreadable()
+      return sets
     },
   }
 }
@@ -97,14 +100,20 @@ function checked(logout: Logout): Logout {
 }
 
 /** With `sid` those of that session only, also where one of their two names was lost. */
-async function entriesFor(index: SessionIndex, logout: Logout, names: IndexNames): Promise<readonly SessionEntry[]> {
+async function entriesFor(index: SessionIndex, logout: Logout, names: IndexNames): Promise<Named> {
   const { bySubject, bySid } = names
   const told = await Promise.all(
     (logout.sid === undefined ? bySubject : bySid).map((name) => index.logOut(name, logout.at)),
   )
   const others = logout.sid === undefined ? [] : await Promise.all(bySubject.map((name) => index.find(name)))
-  const found = [...told.flat(), ...others.flat().filter(({ sid }) => sid !== undefined && bySid.includes(sid))]
-  return [...new Map(found.map((entry) => [entry.key, entry])).values()]
+  const found = [
+    ...told.flatMap(({ entries }) => entries),
+    ...others.flat().filter(({ sid }) => sid !== undefined && bySid.includes(sid)),
+  ]
+  return {
+    entries: [...new Map(found.map((entry) => [entry.key, entry])).values()],
+    isComplete: told.every(({ isComplete }) => isComplete),
+  }
 }
 
 function allOf({ bySubject, bySid }: IndexNames): readonly string[] {

@@ -1,9 +1,15 @@
-import { memoryRecords, type RecordStore } from 'evertoken'
-import { createTokenSet, type StoredSessions, storedSessions, type TokenSet } from 'evertoken/session'
+import { encryptedRecords, memoryRecords, type RecordStore } from 'evertoken'
+import {
+  createTokenSet,
+  type SessionTokens,
+  type StoredSessions,
+  storedSessions,
+  type TokenSet,
+} from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { rejection, test } from '../support/fixtures.ts'
 import type { TestClock } from '../support/test-clock.ts'
-import { createGate } from '../support/user-fleet.ts'
+import { createGate, whileTimePasses } from '../support/user-fleet.ts'
 
 const ISSUER = 'https://op.example'
 const DAY = 24 * 60 * 60 * 1000
@@ -319,19 +325,23 @@ describe('the index of sessions', () => {
     expect(await sessions.end(logout(clock, { sid: 's2' }))).toHaveLength(1)
   })
 
-  test('N19.05 what stands in its place and cannot be read is written over', async ({ clock }) => {
+  test('N19.05 what stands in its place and was not written here stays: sign-ins go beside it, and a logout ends them and is not done', async ({
+    clock,
+  }) => {
     const { records, seen } = watched(memoryRecords({ clock }))
     await signIn(storedSessions(records, { clock }), setOf(clock, { sid: 's1' }))
-    for (const [name, value] of seen.values) {
-      if (!value.includes('"entries"')) continue
+    const planted = [...seen.values].filter(([, value]) => value.includes('"entries"'))
+    for (const [name, value] of planted) {
       const version = JSON.parse(value).version + 1
       expect(await records.put(name, 'no JSON', { version, expiresAt: clock.now() + DAY })).toBe(true)
     }
     const sessions = storedSessions(records, { clock })
     const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
     await clock.advance(1000)
-    expect(await sessions.end(logout(clock, { sid: 's1' }))).toHaveLength(1)
+    const error = await rejection(sessions.end(logout(clock, { sid: 's1' })))
+    expect(error).toMatchObject({ name: 'StoreError', code: 'index_unreadable' })
     expect(await session.load()).toBeUndefined()
+    for (const [name] of planted) expect(await records.get(name)).toBe('no JSON')
   })
 
   test('N19.05 a store that fails in the middle: the next logout ends the rest', async ({ clock }) => {
@@ -400,3 +410,111 @@ describe('the index of sessions', () => {
     expect(await rejection(sessions.end(logout(clock, {})))).toMatchObject({ code: 'option_invalid' })
   })
 })
+
+describe('N19.05 an index that a process cannot read', () => {
+  test('F6.06 a logout at the process without the new key is not done, takes nothing away, and marks what it can', async ({
+    clock,
+  }) => {
+    const { ahead, behind } = rotating(clock)
+    const session = await signIn(ahead, setOf(clock, { sid: 's1' }))
+    const late = setOf(clock, { sid: 's2' })
+    await clock.advance(3000)
+    const failed = rejection(behind.end(logout(clock, { subject: 'alice' })))
+    expect(await whileTimePasses(clock, failed)).toMatchObject({ name: 'StoreError', code: 'index_unreadable' })
+    expect(await session.load()).toMatchObject({ subject: 'alice' })
+    expect(await whileTimePasses(clock, Promise.resolve(behind.create().save(late)))).toBe(false)
+    expect(await ahead.end(logout(clock, { subject: 'alice' }))).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('F6.06 a sign-in at the process without the new key is found, and takes nobody away, on later days too', async ({
+    clock,
+  }) => {
+    const { ahead, behind } = rotating(clock)
+    const first = await signIn(ahead, setOf(clock, { sid: 's1' }))
+    await clock.advance(DAY / 2)
+    await whileTimePasses(clock, signIn(behind, setOf(clock, { sid: 's2' })))
+    await clock.advance(DAY / 4)
+    // All keys are known here.
+    expect(await ahead.end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+    expect(await first.load()).toBeUndefined()
+  })
+
+  test('F6.06 sixty sign-ins of a user in turn at processes of different keys: nobody is locked out, and all are found', async ({
+    clock,
+  }) => {
+    const inner = memoryRecords({ clock })
+    const fleet = [OLD, FRESH].map((key) =>
+      storedSessions(encryptedRecords(inner, { keys: [key] }, { clock }), { clock }),
+    )
+    const signedIn: SessionTokens[] = []
+    for (let n = 0; n < 60; n++) {
+      const signingIn = signIn(fleet[n % 2] as StoredSessions, setOf(clock, { sid: `s${n}` }))
+      signedIn.push(await whileTimePasses(clock, signingIn, 400))
+    }
+    const alive = async () => (await Promise.all(signedIn.map((session) => session.load()))).filter(Boolean)
+    expect(await alive()).toHaveLength(60)
+    await clock.advance(2000)
+    const knowing = storedSessions(encryptedRecords(inner, BOTH, { clock }), { clock })
+    expect(await knowing.end(logout(clock, { subject: 'alice' }))).toHaveLength(60)
+    expect(await alive()).toEqual([])
+  })
+
+  test('N19.05 a store whose reads are a moment behind its writes loses no name', async ({ clock }) => {
+    const inner = memoryRecords({ clock })
+    const stale = new Map<string, string | undefined>()
+    let isBehind = false
+    const replica: RecordStore = { ...inner, get: (key) => (isBehind ? stale.get(key) : inner.get(key)) }
+    const sessions = storedSessions(replica, { clock })
+    const one = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    isBehind = true
+    await clock.advance(50)
+    const saving = signIn(sessions, setOf(clock, { sid: 's2' }))
+    await clock.untilPending()
+    await clock.advance(200)
+    isBehind = false
+    const two = await whileTimePasses(clock, saving)
+    await clock.advance(5000)
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+    expect([await one.load(), await two.load()]).toEqual([undefined, undefined])
+  })
+
+  test('N19.05 F5.02 two first sign-ins on both sides of midnight are both found', async ({ clock }) => {
+    const midnight = Math.ceil(clock.now() / DAY + 1) * DAY
+    await clock.advance(midnight - clock.now() + 1)
+    const records = memoryRecords({ clock })
+    const late = { ...clock, now: () => clock.now() - 2 }
+    const [read, written] = [createGate(), createGate()]
+    let reads = 0
+    const slow: RecordStore = {
+      ...records,
+      async get(key) {
+        const found = await records.get(key)
+        if (++reads === 2) read.open()
+        if (reads <= 2) await written.opened
+        return found
+      },
+    }
+    const saving = signIn(storedSessions(slow, { clock }), setOf(clock, { sid: 's2' }))
+    await read.opened
+    const one = await signIn(storedSessions(records, { clock: late }), setOf({ ...clock, ...late }, { sid: 's1' }))
+    written.open()
+    const two = await saving
+    await clock.advance(3000)
+    expect(await storedSessions(records, { clock }).end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+    expect([await one.load(), await two.load()]).toEqual([undefined, undefined])
+  })
+})
+
+const OLD = { id: 'old', key: new Uint8Array(32).fill(1) }
+const FRESH = { id: 'new', key: new Uint8Array(32).fill(2) }
+const BOTH = { keys: [FRESH, OLD] }
+
+/** Two processes while the key changes, one of which does not have the new one yet. */
+function rotating(clock: TestClock): { readonly ahead: StoredSessions; readonly behind: StoredSessions } {
+  const inner = memoryRecords({ clock })
+  return {
+    ahead: storedSessions(encryptedRecords(inner, BOTH, { clock }), { clock }),
+    behind: storedSessions(encryptedRecords(inner, { keys: [OLD] }, { clock }), { clock }),
+  }
+}
