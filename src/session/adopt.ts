@@ -64,6 +64,7 @@ export async function adopted(client: UserClient, login: LoginResponse): Promise
     scope,
     accessTokens: [{ shape: shapeOf(client.read()), token, renewAt }],
     startedAt: receivedAt,
+    signedInAt: typeof told?.iat === 'number' ? told.iat * 1000 : undefined,
     claims: login.claims ?? (await env.transformClaims?.(made)),
   })
 }

@@ -39,10 +39,14 @@ export async function indexNamesFor({ issuer, clientId, subject, sid }: Logout):
   }
 }
 
-/** When the user signed in by the server's clock, in milliseconds since the epoch; where no ID token tells, later than any logout. */
-export function signedInAt({ idToken }: TokenSet): number {
-  const { iat } = idTokenClaims(idToken) ?? {}
-  return typeof iat === 'number' ? iat * 1000 : Number.POSITIVE_INFINITY
+/**
+ * When the user signed in by the server's clock, in milliseconds since the epoch; where nothing tells, later than any logout. `iat` of an ID token that came with a refresh
+ * is that of the refresh (OpenID Connect Core section 12.2). `auth_time` is not: but it may lie before a logout in another browser, so what the sign-in left comes first.
+ */
+export function signedInAt({ idToken, signedInAt: kept }: TokenSet): number {
+  const { auth_time, iat } = idTokenClaims(idToken) ?? {}
+  const [at = Number.POSITIVE_INFINITY] = [auth_time, iat].filter((each) => typeof each === 'number')
+  return kept ?? at * 1000
 }
 
 type Kind = 'subject' | 'sid'

@@ -31,6 +31,7 @@ export function tokenSetText(set: TokenSet): string {
     subject,
     issuer,
     startedAt,
+    signedInAt: set.signedInAt,
     claimedUntil,
     endedBecause: set.endedBecause,
   }
@@ -59,13 +60,13 @@ export function tokenSetFrom(text: unknown): TokenSet | undefined {
   }
   const members = Object(value) as Record<string, unknown>
   const { version, generation, client, subject, startedAt, accessTokens, claims } = members
-  const { refreshTokenExpiresAt, sessionExpiresAt, claimedUntil } = members
+  const { refreshTokenExpiresAt, sessionExpiresAt, claimedUntil, signedInAt } = members
   if (version !== VERSION || !Number.isSafeInteger(generation) || typeof subject !== 'string') return undefined
   if (typeof client !== 'string') return undefined
   if (
     typeof startedAt !== 'number' ||
     !Array.isArray(accessTokens) ||
-    ![refreshTokenExpiresAt, sessionExpiresAt, claimedUntil].every(isNumberOrAbsent)
+    ![refreshTokenExpiresAt, sessionExpiresAt, claimedUntil, signedInAt].every(isNumberOrAbsent)
   ) {
     return undefined
   }

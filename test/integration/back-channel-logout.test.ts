@@ -187,6 +187,22 @@ describe('N19.05 a logout at the server', () => {
     expect(await world.isAlive(session.id)).toBe(false)
   })
 
+  test('N19.05 the sign-in is remembered by the ID token that came with it, and not by those of refreshes', async ({
+    server,
+    clock,
+  }) => {
+    const world = await startWorld(server, clock)
+    const login = await world.logoutServer.login('alice', { sid: 's1' })
+    const signedInAt = clock.now()
+    await clock.advance(2500)
+    const session = world.sessions.create()
+    await world.tokens.forSession('web', session).adopt(login)
+    expect(await session.load()).toMatchObject({ signedInAt })
+    await clock.advance(HOUR)
+    await world.ask(session.id)
+    expect(await world.sessions.open(session.id).load()).toMatchObject({ signedInAt })
+  })
+
   test('N19.06 nobody is signed in: 200 all the same', async ({ server, clock }) => {
     const world = await startWorld(server, clock)
     const response = await world.receive(logoutRequest(await signed(key, world.claims({ sub: 'nobody' }))))

@@ -246,6 +246,34 @@ describe('N19.05 sessions by subject and sid', () => {
     expect(await session.load()).toBeUndefined()
   })
 
+  test.for([
+    { name: 'the sign-in itself tells when it was', kept: true, claims: {} },
+    { name: 'only auth_time tells when it was', kept: false, claims: { auth_time: true } },
+  ])(
+    'N19.05 all names are lost, and the refresh brings an ID token of its own: not kept, where $name',
+    async ({ kept, claims }, { clock }) => {
+      const { records, seen } = watched(memoryRecords({ clock }))
+      const sessions = storedSessions(records, { clock })
+      const seconds = () => Math.floor(clock.now() / 1000)
+      const told = { sub: 'alice', sid: 's1', ...(claims.auth_time && { auth_time: seconds() }) }
+      const first = createTokenSet({
+        ...setOf(clock, { sid: 's1' }),
+        idToken: idToken({ ...told, iat: seconds() }),
+        signedInAt: kept ? clock.now() : undefined,
+      })
+      const session = await signIn(sessions, first)
+      for (const [key, value] of seen.values) if (value.includes('"entries"')) await records.delete(key)
+      await clock.advance(5000)
+      expect(await sessions.end(logout(clock, { sid: 's1' }))).toEqual([])
+      await clock.advance(5000)
+      const refreshed = idToken({ ...told, iat: seconds() })
+      expect(
+        await session.save(createTokenSet({ ...first, generation: first.generation + 1, idToken: refreshed })),
+      ).toBe(false)
+      expect(await session.load()).toBeUndefined()
+    },
+  )
+
   test('N19.05 what is kept for jobs stays with offline_access and ends without it', async ({ clock }) => {
     const sessions = storedSessions(memoryRecords({ clock }), { clock })
     const job = sessions.ofSubject({ issuer: ISSUER, clientId: 'web', subject: 'alice' })
