@@ -1,5 +1,5 @@
 import type { RecordStore } from '../store/index.ts'
-import { optionInvalid } from '../token/index.ts'
+import { optionInvalid, StoreError } from '../token/index.ts'
 import { type IndexNames, indexNamesFor, indexNamesOf, signedInAt } from './index-names.ts'
 import type { SessionEntry } from './index-record.ts'
 import type { Logout } from './logout.ts'
@@ -22,6 +22,14 @@ export interface IndexedSessionsOptions extends Pick<SessionLifetime, 'absoluteM
 
 /** The server's clock shows whole seconds: who signed in within the second of a logout may have done so after it. A `sid` does not come again. */
 const SECOND_MS = 1000
+/** Each time that there is no room, something goes. */
+const MAX_TRIES = 100
+/** Where nothing is over one in so many sessions ends, the oldest, so that not each sign-in has to look. */
+const SHARE = 50
+/** So many records are looked at at once. */
+const BATCH = 100
+/** A name comes before its session. */
+const MINUTE_MS = 60 * 1000
 
 /**
  * Keeps sessions, and beside them whose they are. The name comes before the session and goes after it, so that there is no session that cannot be found; and each
@@ -35,23 +43,32 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
   }
   const endAll = createEnder(kept, index)
 
+  /** A session goes before its name does: whoever stops in between leaves nothing that cannot be found. */
+  async function isNamed(name: string, entry: SessionEntry, at: number): Promise<boolean> {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const outcome = await index.add(name, entry, at)
+      if (typeof outcome === 'string') return outcome === 'named'
+      const over = await firstOver(outcome, { kept, clock })
+      await endAll(over.length > 0 ? over : outcome.slice(0, Math.ceil(outcome.length / SHARE)), [name])
+    }
+    throw new StoreError(`expected room for the name of a session within ${MAX_TRIES} tries, got none`, {
+      code: 'index_contended',
+    })
+  }
+
   return {
     async save(key, set) {
       const names = await indexNamesOf(set)
       const entry = entryOf(key, set, names)
       const at = signedInAt(set)
       const outcomes = await Promise.all([
-        ...names.bySubject.map((name) => index.add(name, entry, at + SECOND_MS)),
-        ...names.bySid.map((name) => index.add(name, entry, at)),
+        ...names.bySubject.map((name) => isNamed(name, entry, at + SECOND_MS)),
+        ...names.bySid.map((name) => isNamed(name, entry, at)),
       ])
-      await endAll(
-        outcomes.flatMap((outcome) => (outcome === 'logged_out' ? [] : outcome)),
-        [],
-      )
-      const isLoggedOut = outcomes.includes('logged_out')
+      const isLoggedOut = outcomes.includes(false)
       if (!isLoggedOut && (await kept.save(key, set))) return true
       // A refresh that comes after the end leaves no name behind.
-      if (isLoggedOut || (await kept.load(key)) === undefined) await endAll([entry], allOf(names))
+      if (isLoggedOut || (await kept.isOver(key))) await endAll([entry], allOf(names))
       return false
     },
     async clear(key) {
@@ -92,6 +109,21 @@ function createEnder(kept: SessionRecords, index: SessionIndex): EndAll {
     await Promise.all([...byName].map(([name, gone]) => index.remove(name, gone)))
     return sets
   }
+}
+
+/** Of the oldest, those whose sessions are over already: signed out, idle or gone. */
+async function firstOver(
+  entries: readonly SessionEntry[],
+  { kept, clock }: Pick<IndexedSessionsOptions, 'kept' | 'clock'>,
+): Promise<readonly SessionEntry[]> {
+  const settled = entries.filter(({ startedAt }) => startedAt < clock.now() - MINUTE_MS)
+  for (let at = 0; at < settled.length; at += BATCH) {
+    const batch = settled.slice(at, at + BATCH)
+    const areOver = await Promise.all(batch.map(({ key }) => kept.isOver(key)))
+    const over = batch.filter((_, n) => areOver[n])
+    if (over.length > 0) return over
+  }
+  return []
 }
 
 function checked(logout: Logout): Logout {

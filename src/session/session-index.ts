@@ -1,24 +1,34 @@
 import type { RecordStore } from '../store/index.ts'
-import { StoreError } from '../token/index.ts'
+import { isEvertokenError, StoreError } from '../token/index.ts'
 import { type Clock, canonicalText, sha256 } from '../util/index.ts'
-import { type IndexRecord, indexRecordFrom, type SessionEntry, withEntry, withoutEntries } from './index-record.ts'
-import { createIndexWriter } from './index-writer.ts'
+import {
+  type IndexRecord,
+  indexRecordFrom,
+  othersThan,
+  type SessionEntry,
+  withEntry,
+  withoutEntries,
+} from './index-record.ts'
+import { type ChangeIndex, createIndexWriter } from './index-writer.ts'
 
 /** Which sessions there are under a name; names are hashes, and so is what is found. */
 export interface SessionIndex {
   /**
    * Names a session. `signedInAt` is by the server's clock.
    *
-   * @returns What was named before and had to go for want of room; `logged_out` where the sign-in is one of those that a logout has ended.
+   * @returns `logged_out` where the sign-in is one of those that a logout has ended; where there is no room, what is there, the oldest first, of which some have to go.
    * @throws StoreError with code `index_unreadable` or `index_contended`.
    */
-  add(name: string, entry: SessionEntry, signedInAt: number): Promise<readonly SessionEntry[] | 'logged_out'>
+  add(name: string, entry: SessionEntry, signedInAt: number): Promise<Naming>
   /** Takes note of a logout, so that no sign-in of before is named any more, and gives what is named. */
   logOut(name: string, at: number): Promise<Named>
   /** What is named, for those who end none of it by this name. */
   find(name: string): Promise<readonly SessionEntry[]>
   remove(name: string, entries: readonly SessionEntry[]): Promise<void>
 }
+
+/** What became of a name. */
+export type Naming = 'named' | 'logged_out' | readonly SessionEntry[]
 
 /** What is named, as far as it can be read. */
 export interface Named {
@@ -41,16 +51,22 @@ export function createSessionIndex(records: RecordStore, clock: Clock): SessionI
 
   return {
     async add(name, entry, signedInAt) {
-      let outcome: readonly SessionEntry[] | 'logged_out' = []
-      await changeOne(name, (before) => {
+      let outcome: Naming = 'named'
+      let others: readonly SessionEntry[] = []
+      const added = (before: IndexRecord): IndexRecord => {
+        others = othersThan(before, entry)
         const isOver = before.loggedOutAt !== undefined && signedInAt <= before.loggedOutAt
-        const { record, dropped } = isOver
-          ? { record: before, dropped: 'logged_out' as const }
-          : withEntry(before, entry)
-        outcome = dropped
-        return record
-      })
-      return outcome
+        const after = isOver ? before : withEntry(before, entry)
+        outcome = isOver ? 'logged_out' : after === undefined ? others : 'named'
+        return after ?? before
+      }
+      try {
+        await changeOne(name, added)
+        return outcome
+      } catch (error) {
+        if (isTooLong(error) && others.length > 0) return others
+        throw error
+      }
     },
     async logOut(name, at) {
       const keys = [name, await besides(name)]
@@ -69,16 +85,25 @@ export function createSessionIndex(records: RecordStore, clock: Clock): SessionI
       return (await Promise.all([read(name), read(await besides(name))])).flat()
     },
     async remove(name, entries) {
-      let isThere = false
-      const removed = (before: IndexRecord): IndexRecord => {
-        const after = withoutEntries(before, entries)
-        isThere = after !== before
-        return after
-      }
-      await change(name, removed)
-      if (!isThere) await change(await besides(name), removed)
+      if (!(await isTaken(change, name, entries))) await isTaken(change, await besides(name), entries)
     },
   }
+}
+
+/** Takes names away, and tells whether any of them was there. */
+async function isTaken(change: ChangeIndex, key: string, entries: readonly SessionEntry[]): Promise<boolean> {
+  let isThere = false
+  await change(key, (before) => {
+    const after = withoutEntries(before, entries)
+    isThere = after !== before
+    return after
+  })
+  return isThere
+}
+
+/** Records may have less room than we take. */
+function isTooLong(error: unknown): boolean {
+  return isEvertokenError(error) && error.code === 'record_too_long'
 }
 
 /** Whoever is told of it has not ended everything. */

@@ -42,6 +42,12 @@ function setOf(clock: TestClock, { subject = 'alice', sid, aud = 'web', scope }:
   })
 }
 
+/** What a refresh without an ID token makes of a set. */
+function refreshed(set: TokenSet, n: number): TokenSet {
+  const { refreshToken, idToken } = set
+  return createTokenSet({ ...set, generation: set.generation + n, refreshToken, idToken })
+}
+
 function logout(
   clock: TestClock,
   members: { readonly subject?: string; readonly sid?: string; readonly clientId?: string },
@@ -312,6 +318,84 @@ describe('the index of sessions', () => {
     expect(alive.indexOf(true)).toBe(10)
     expect(alive.lastIndexOf(false)).toBe(9)
     expect(Math.max(...[...seen.values.values()].map((value) => value.length))).toBeLessThan(120_000)
+  })
+
+  test('N19.05 A6.08 sessions that have idled out do not push out one that is used every day', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const first = setOf(clock, { sid: 'used' })
+    const used = await signIn(sessions, first)
+    // Each night a robot signs in 25 times in the user's name, and forgets the sessions.
+    for (let day = 1; day <= 20; day++) {
+      for (let n = 0; n < 25; n++) await signIn(sessions, setOf(clock, { sid: `s${day}-${n}` }))
+      await clock.advance(DAY / 2)
+      await signIn(sessions, refreshed(first, day), used)
+      await clock.advance(DAY / 2)
+    }
+    await signIn(sessions, setOf(clock, { sid: 'one more' }))
+    expect(await used.load()).toBeDefined()
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+  })
+
+  test('N19.05 a sign-in that began before 500 others has its name too', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const set = setOf(clock, { sid: 'late' })
+    const late = { ...refreshed(set, 0), idToken: set.idToken, startedAt: clock.now() - 5000 }
+    for (let n = 0; n < 500; n++) await signIn(sessions, setOf(clock, { sid: `s${n}` }))
+    const session = await signIn(sessions, createTokenSet(late))
+    await clock.advance(2000)
+    await sessions.end(logout(clock, { subject: 'alice' }))
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 F5.04 a process that is killed while it makes room leaves no session that nobody can find', async ({
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    const sessions = storedSessions(records, { clock })
+    const oldest = await signIn(sessions, setOf(clock, { sid: 'oldest' }))
+    for (let n = 0; n < 499; n++) {
+      await clock.advance(1)
+      await signIn(sessions, setOf(clock, { sid: `s${n}` }))
+    }
+    await clock.advance(1)
+    const killed = createGate()
+    let isDead = false
+    const dying: RecordStore = {
+      get: (key) => (isDead ? new Promise(() => {}) : records.get(key)),
+      put(key, value, write) {
+        if (!value.includes('"entries"')) {
+          isDead = true
+          killed.open()
+        }
+        return isDead ? new Promise(() => {}) : records.put(key, value, write)
+      },
+      delete: (key) => records.delete(key),
+    }
+    const dead = rejection(Promise.resolve(storedSessions(dying, { clock }).create().save(setOf(clock))))
+    await killed.opened
+    await clock.advance(2000)
+    await sessions.end(logout(clock, { subject: 'alice' }))
+    expect(await oldest.load()).toBeUndefined()
+    await whileTimePasses(clock, dead)
+  })
+
+  test('N19.05 F6.07 where its record has no room for 500 the oldest end, and nobody is locked out', async ({
+    clock,
+  }) => {
+    const keys = { keys: [{ id: 'one', key: new Uint8Array(32).fill(1) }] }
+    const records = encryptedRecords(memoryRecords({ clock }), keys, { clock, maxLength: 65_536 })
+    const sessions = storedSessions(records, { clock })
+    const all: SessionTokens[] = []
+    for (let n = 0; n < 400; n++) {
+      await clock.advance(1000)
+      all.push(await signIn(sessions, setOf(clock, { sid: `s${n}` })))
+    }
+    const alive = await Promise.all(all.map(async (session) => (await session.load()) !== undefined))
+    expect(alive.lastIndexOf(false)).toBe(alive.indexOf(true) - 1)
+    const living = alive.filter(Boolean).length
+    expect(living).toBeGreaterThan(200)
+    await clock.advance(2000)
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(living)
   })
 
   test('N19.05 forgets what is over: signed out, or older than a session can be', async ({ clock }) => {
