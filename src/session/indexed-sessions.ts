@@ -11,7 +11,7 @@ import type { TokenSet } from './token-set.ts'
 export interface IndexedSessions {
   save(key: string, set: TokenSet): Promise<boolean>
   clear(key: string): Promise<void>
-  end(logout: Logout): Promise<readonly TokenSet[]>
+  end(logout: Logout, onEnded?: (set: TokenSet) => void): Promise<readonly TokenSet[]>
 }
 
 /** What {@link createIndexedSessions} needs. */
@@ -78,35 +78,41 @@ export function createIndexedSessions({ records, kept, absoluteMs, clock }: Inde
       const entry = entryOf(key, set, names)
       await Promise.all(allOf(names).map((name) => index.remove(name, [entry])))
     },
-    async end(logout) {
+    async end(logout, onEnded) {
       const names = await indexNamesFor(checked(logout))
       const { entries, isComplete } = await entriesFor(index, logout, names)
-      const sets = await endAll(entries, allOf(names))
+      const sets = await endAll(entries, allOf(names), onEnded)
       if (!isComplete) throw indexUnreadable()
       return sets
     },
   }
 }
 
-type EndAll = (entries: readonly SessionEntry[], names: readonly string[]) => Promise<readonly TokenSet[]>
+type EndAll = (
+  entries: readonly SessionEntry[],
+  names: readonly string[],
+  onEnded?: (set: TokenSet) => void,
+) => Promise<readonly TokenSet[]>
 
-/** Ends sessions, and forgets their names last of all: what could not be ended has to be found again. */
+/** Ends sessions, all that can be ended, and forgets the names of those last of all: what could not be ended has to be found again. */
 function createEnder(kept: SessionRecords, index: SessionIndex): EndAll {
-  return async (entries, names) => {
-    const byName = new Map(names.map((name) => [name, [...entries]]))
+  return async (entries, names, onEnded = () => {}) => {
+    const byName = new Map<string, SessionEntry[]>()
     const sets: TokenSet[] = []
-    await Promise.all(
+    const ends = await Promise.allSettled(
       entries.map(async (entry) => {
         // By its sign-in: somebody else may have signed in in its place since.
         const set = await kept.end(entry.key, ({ startedAt }) => startedAt === entry.startedAt)
-        if (set === undefined) return
-        sets.push(set)
-        for (const name of allOf(await indexNamesOf(set))) {
-          if (!names.includes(name)) byName.set(name, [...(byName.get(name) ?? []), entry])
+        if (set !== undefined) {
+          sets.push(set)
+          onEnded(set)
         }
+        const all = set === undefined ? names : [...names, ...allOf(await indexNamesOf(set))]
+        for (const name of new Set(all)) byName.set(name, [...(byName.get(name) ?? []), entry])
       }),
     )
-    await Promise.all([...byName].map(([name, gone]) => index.remove(name, gone)))
+    const removals = await Promise.allSettled([...byName].map(([name, gone]) => index.remove(name, gone)))
+    for (const outcome of [...ends, ...removals]) if (outcome.status === 'rejected') throw outcome.reason
     return sets
   }
 }

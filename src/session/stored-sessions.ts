@@ -75,6 +75,6 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
       return ID.test(id) ? new StoredSession(ofBrowsers, id) : new StoredSession(ofBrowsers)
     },
     ofSubject: (subject) => subjectSession(ofSubjects, subject),
-    end: (logout) => indexed.end(logout),
+    end: indexed.end,
   }
 }

@@ -26,14 +26,14 @@ interface WorldOptions {
   readonly metadata?: Readonly<Record<string, unknown>>
   readonly store?: TokenStore
   readonly size?: number
+  readonly records?: RecordStore
 }
 
 /** Processes that share records, store and lock, each with its endpoint for logouts. */
 async function startWorld(server: HostileServer, clock: TestClock, options: WorldOptions = {}) {
-  const { metadata, store = memoryStore({ clock }), size = 2 } = options
+  const { metadata, store = memoryStore({ clock }), size = 2, records: inner = memoryRecords({ clock }) } = options
   const logoutServer = await createLogoutServer(server, { now: clock.now, ...(metadata && { metadata }) })
   const calls = { records: 0 }
-  const inner = memoryRecords({ clock })
   const faults = { put: undefined as Error | undefined }
   const records: RecordStore = {
     get(name) {
@@ -482,6 +482,65 @@ describe('N19.04 logout tokens that come again, or in masses', () => {
     expect(await world.isAlive(id)).toBe(true)
     expect((await world.receive(logoutRequest(token))).status).toBe(200)
     expect(await world.isAlive(id)).toBe(false)
+  })
+
+  test('N19.06 N3.01 some sessions cannot be ended: 400, and the refresh tokens of the others are revoked all the same', async ({
+    server,
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    let failing = 0
+    const failable: RecordStore = {
+      ...records,
+      put(name, value, write) {
+        if (value === 'ended' && failing-- === 1) throw new Error('down')
+        return records.put(name, value, write)
+      },
+    }
+    const world = await startWorld(server, clock, { size: 1, records: failable })
+    const users = ['alice', 'alice#2', 'alice#3']
+    for (const user of users) await world.signIn(user)
+    await clock.advance(2000)
+    const token = await signed(key, world.claims({ sub: 'alice' }))
+    failing = 2
+    expect((await world.receive(logoutRequest(token))).status).toBe(400)
+    expect((await world.receive(logoutRequest(token))).status).toBe(200)
+    await world.tokens.close()
+    for (const user of users) expect(world.logoutServer.rotating.isAlive(user)).toBe(false)
+    expect(world.telemetry.events.filter(({ name }) => name === 'session_ended')).toHaveLength(3)
+  })
+
+  test('N19.04 sessions that never answer: 400, and the token may come again', async ({ server, clock }) => {
+    const world = await startWorld(server, clock, { size: 1 })
+    let isHanging = true
+    const receive = backChannelLogout(world.tokens, {
+      client: 'web',
+      sessions: { end: (...logout) => (isHanging ? new Promise(() => {}) : world.sessions.end(...logout)) },
+    })
+    const token = await signed(key, world.claims({ sub: 'alice' }))
+    const stuck = whileTimePasses(clock, receive(logoutRequest(token)), 1000)
+    expect((await stuck).status).toBe(400)
+    expect(world.telemetry.events).toEqual([{ name: 'logout_failed', client: 'web', reason: 'store_timeout' }])
+    isHanging = false
+    expect((await receive(logoutRequest(token))).status).toBe(200)
+  })
+
+  test('N19.04 N19.05 one token for two clients is good once at the endpoint of each', async ({ server, clock }) => {
+    const logoutServer = await createLogoutServer(server, { now: clock.now })
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const members = { issuer: server.origin, tokenEndpoint: undefined }
+    const clients = { web: clientOf(server, members), admin: clientOf(server, { ...members, clientId: 'admin' }) }
+    const tokens = createUserTokenManager({ clients, clock, store: memoryStore({ clock }) })
+    const session = sessions.create()
+    await tokens.forSession('admin', session).adopt(await logoutServer.login('alice', { aud: 'admin' }))
+    await clock.advance(2000)
+    const claims = logoutClaims(server.origin, clock.now(), { sub: 'alice', aud: [CLIENT_ID, 'admin'] })
+    const token = await signed(key, claims)
+    const endpoints = (['web', 'admin'] as const).map((client) => backChannelLogout(tokens, { client, sessions }))
+    const statuses: number[] = []
+    for (const receive of [...endpoints, ...endpoints]) statuses.push((await receive(logoutRequest(token))).status)
+    expect(statuses).toEqual([200, 200, 400, 400])
+    expect(await session.load()).toBeUndefined()
   })
 
   test.for([

@@ -478,6 +478,29 @@ describe('the index of sessions', () => {
     expect(await session.load()).toBeUndefined()
   })
 
+  test('N19.06 a store that fails at one of three: the other two are told of, and the third at the next logout', async ({
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    let ends = 0
+    const failable: RecordStore = {
+      ...records,
+      put(key, value, write) {
+        if (value === 'ended' && ++ends === 2) throw new Error('down for a moment')
+        return records.put(key, value, write)
+      },
+    }
+    const sessions = storedSessions(failable, { clock })
+    for (const sid of ['s1', 's2', 's3']) await signIn(sessions, setOf(clock, { sid }))
+    await clock.advance(1000)
+    const told: (string | undefined)[] = []
+    const end = () => sessions.end(logout(clock, { subject: 'alice' }), ({ refreshToken }) => told.push(refreshToken))
+    await rejection(end())
+    expect(told).toHaveLength(2)
+    expect(await end()).toHaveLength(1)
+    expect(told.sort()).toEqual(['refresh-alice-s1', 'refresh-alice-s2', 'refresh-alice-s3'])
+  })
+
   test('N19.05 a call to the store that hangs holds up other sign-ins of the user for half a second, and nobody else', async ({
     clock,
   }) => {
