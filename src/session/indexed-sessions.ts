@@ -1,5 +1,7 @@
 import type { RecordStore } from '../store/index.ts'
 import { optionInvalid, StoreError } from '../token/index.ts'
+import { describe } from '../util/index.ts'
+import { assertTexts } from './check.ts'
 import { type IndexNames, indexNamesFor, indexNamesOf, signedInAt } from './index-names.ts'
 import type { SessionEntry } from './index-record.ts'
 import type { Logout } from './logout.ts'
@@ -132,9 +134,15 @@ async function firstOver(
   return []
 }
 
+const END = 'storedSessions, end'
+
+/** What comes from elsewhere must not become the name of somebody: "null" is one. */
 function checked(logout: Logout): Logout {
-  if (logout.subject !== undefined || logout.sid !== undefined) return logout
-  throw optionInvalid('storedSessions, end', 'a subject or a sid, got neither')
+  const { issuer, clientId, subject, sid, at } = logout
+  if (subject === undefined && sid === undefined) throw optionInvalid(END, 'a subject or a sid, got neither')
+  assertTexts(END, { issuer, clientId, ...(subject !== undefined && { subject }), ...(sid !== undefined && { sid }) })
+  if (!Number.isFinite(at)) throw optionInvalid(END, `at to be an instant, got ${describe(at)}`)
+  return logout
 }
 
 /** With `sid` those of that session only, also where one of their two names was lost. */

@@ -1,4 +1,5 @@
 import { canonicalText, randomId, sha256 } from '../util/index.ts'
+import { assertTexts } from './check.ts'
 import type { SessionTokens } from './session-tokens.ts'
 import { isSameSignIn } from './set-decisions.ts'
 import type { Subject } from './subject-sessions.ts'
@@ -76,6 +77,8 @@ function keyOf(id: string): Promise<string> {
 
 /** The session of a subject, which has one name in all processes, and none that a browser could send. */
 export function subjectSession(place: SessionPlace, { issuer, clientId, subject }: Subject): SessionTokens {
+  // What is no text would be one and the same user to all who have none.
+  assertTexts('storedSessions, ofSubject', { issuer, clientId, subject })
   const id = canonicalText(['subject', issuer, clientId, subject])
   const key = sha256(canonicalText([1, 'subject', issuer, clientId, subject]))
   return {

@@ -12,5 +12,6 @@ export interface Subject {
 
 /** Where sets rest that belong to a user and to no browser. */
 export interface SubjectSessions {
+  /** @throws ConfigurationError with code `option_invalid` for what is no text, or an empty one. */
   ofSubject(subject: Subject): SessionTokens
 }

@@ -116,6 +116,30 @@ describe('N19.05 sessions by subject and sid', () => {
     expect(await session.load()).toMatchObject({ subject: 'alice' })
   })
 
+  test.for([
+    { name: 'its ID token is for five clients, and it is the last of them', aud: ['a', 'b', 'c', 'd', 'web'] },
+    { name: 'its ID token is for another one too', aud: ['web', 'api'] },
+    { name: 'there is no ID token', aud: undefined },
+  ])(
+    'A1.13 N19.05 a session is that of the client that signed in, and of no other: $name',
+    async ({ aud }, { clock }) => {
+      const sessions = storedSessions(memoryRecords({ clock }), { clock })
+      const set = setOf(clock, aud && { aud })
+      const idToken = aud && set.idToken
+      // As a manager writes it: issuer, token endpoint and client id.
+      const session = await signIn(
+        sessions,
+        createTokenSet({ ...refreshed(set, 0), client: JSON.stringify([ISSUER, null, 'web']), idToken }),
+      )
+      await clock.advance(2000)
+      expect(await sessions.end(logout(clock, { clientId: 'api', subject: 'alice' }))).toEqual([])
+      expect(await sessions.end(logout(clock, { clientId: 'a', subject: 'alice' }))).toEqual([])
+      expect(await session.load()).toBeDefined()
+      expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(1)
+      expect(await session.load()).toBeUndefined()
+    },
+  )
+
   test('A1.13 another user has signed in in the same browser: the logout of the first one is not theirs', async ({
     clock,
   }) => {
@@ -537,10 +561,32 @@ describe('the index of sessions', () => {
     expect(await late).toMatchObject({ name: 'StoreError', code: 'store_timeout' })
   })
 
-  test('N19.05 neither subject nor sid: refused', async ({ clock }) => {
+  test.for([
+    { name: 'neither subject nor sid', members: {} },
+    { name: 'a subject that is null', members: { subject: null } },
+    { name: 'an empty subject', members: { subject: '' } },
+    { name: 'an empty sid', members: { subject: 'alice', sid: '' } },
+    { name: 'a sid that is a number', members: { sid: 5 } },
+    { name: 'no issuer', members: { subject: 'alice', issuer: undefined } },
+    { name: 'no client', members: { subject: 'alice', clientId: '' } },
+    { name: 'no instant', members: { subject: 'alice', at: Number.NaN } },
+  ])('A1.07 N19.05 $name: refused', async ({ members }, { clock }) => {
     const sessions = storedSessions(memoryRecords({ clock }), { clock })
-    expect(await rejection(sessions.end(logout(clock, {})))).toMatchObject({ code: 'option_invalid' })
+    const session = await signIn(sessions, setOf(clock, { subject: 'null' }))
+    await clock.advance(2000)
+    const error = await rejection(sessions.end({ ...logout(clock, {}), ...members } as never))
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'option_invalid' })
+    expect(await session.load()).toBeDefined()
   })
+
+  test.for([{ subject: undefined }, { subject: null }, { subject: '' }, { clientId: '' }, { issuer: undefined }])(
+    'A1.07 a subject without a name has no session that all such have in common: %o',
+    (members, { clock }) => {
+      const sessions = storedSessions(memoryRecords({ clock }), { clock })
+      const subject = { issuer: ISSUER, clientId: 'web', subject: 'alice', ...members } as never
+      expect(() => sessions.ofSubject(subject)).toThrowError(expect.objectContaining({ code: 'option_invalid' }))
+    },
+  )
 })
 
 describe('N19.05 an index that a process cannot read', () => {
