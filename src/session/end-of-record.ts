@@ -18,18 +18,25 @@ const MARGIN = 1000
 const MAX_TRIES = 20
 
 /** What ends a session by its record: see `SessionRecords`. */
-export type EndRecord = (key: string, isMeant: (set: TokenSet) => boolean) => Promise<TokenSet | undefined>
+export type EndRecord = (
+  key: string,
+  isMeant: (set: TokenSet) => boolean,
+  until?: number,
+) => Promise<TokenSet | undefined>
 
 export function createEndOfRecord(records: RecordStore, lifetime: SessionLifetime): EndRecord {
   const { absoluteMs, clock } = lifetime
 
   /** What is left in the place of what was there, and for how long. */
-  function markFor(text: string | undefined): { readonly mark: string; readonly expiresAt: number } {
+  function markFor(
+    text: string | undefined,
+    until: number | undefined,
+  ): { readonly mark: string; readonly expiresAt: number } {
     const startedAt = text === ENDED ? clock.now() : recordFrom(text)?.set.startedAt
-    if (startedAt === undefined) return { mark: ABSENT, expiresAt: keptUntil(0, clock) }
-    return { mark: ENDED, expiresAt: keptUntil(startedAt + absoluteMs, clock) }
+    const over = startedAt === undefined ? until : startedAt + absoluteMs
+    return { mark: over === undefined ? ABSENT : ENDED, expiresAt: keptUntil(over ?? 0, clock) }
   }
-  return async (key, isMeant) => {
+  return async (key, isMeant, until) => {
     const began = Math.floor(clock.now())
     let isBlind = false
     for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -40,7 +47,7 @@ export function createEndOfRecord(records: RecordStore, lifetime: SessionLifetim
       if (set !== undefined && (!isMeant(set) || (isBlind && set.generation >= began))) return undefined
       // Higher than what any refresh of this session may still write; a clock that is behind must not keep a session from its end.
       const generation = set === undefined ? now : Math.max(now, set.generation + MARGIN)
-      const { mark, expiresAt } = markFor(text)
+      const { mark, expiresAt } = markFor(text, until)
       if (await putMark(records, { key, mark, version: versionOf(generation, LAST_VERSION), expiresAt })) return set
       // Somebody else has ended it.
       if (text === ENDED || text === ABSENT) return undefined

@@ -104,7 +104,7 @@ function createEnder(kept: SessionRecords, index: SessionIndex): EndAll {
     const ends = await Promise.allSettled(
       entries.map(async (entry) => {
         // By its sign-in: somebody else may have signed in in its place since.
-        const set = await kept.end(entry.key, ({ startedAt }) => startedAt === entry.startedAt)
+        const set = await kept.end(entry.key, ({ startedAt }) => startedAt === entry.startedAt, entry.until)
         if (set !== undefined) {
           sets.push(set)
           onEnded(set)

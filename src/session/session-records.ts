@@ -22,11 +22,11 @@ export interface SessionRecords {
   save(key: string, set: TokenSet): Promise<boolean>
   /**
    * Ends the session that is there, if it is the one that is meant: nothing that comes of it is kept after this. Gives what it had. Where there is none yet, the one
-   * that is about to be saved is not.
+   * that is about to be saved is not: for ten minutes, or until the instant at which it would be over.
    *
    * @throws StoreError with code `session_contended`, or `session_unreadable` where something is there that can be neither read nor replaced.
    */
-  end(key: string, isMeant: (set: TokenSet) => boolean): Promise<TokenSet | undefined>
+  end(key: string, isMeant: (set: TokenSet) => boolean, until?: number): Promise<TokenSet | undefined>
 }
 
 /** Reads and writes the records of sessions. */
