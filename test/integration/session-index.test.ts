@@ -62,14 +62,14 @@ async function signIn(sessions: StoredSessions, set: TokenSet, session = session
 
 /** What is in the records, and how often they were used. */
 function watched(records: RecordStore) {
-  const seen = { keys: new Set<string>(), values: new Map<string, string>(), calls: 0 }
+  const seen = { keys: new Set<string>(), values: new Map<string, string>(), reads: 0, writes: 0 }
   const watching: RecordStore = {
     get(key) {
-      seen.calls++
+      seen.reads++
       return records.get(key)
     },
     put(key, value, write) {
-      seen.calls++
+      seen.writes++
       seen.keys.add(key)
       seen.values.set(key, value)
       return records.put(key, value, write)
@@ -330,6 +330,26 @@ describe('the index of sessions', () => {
     const index = [...seen.values].filter(([, value]) => value.includes('"entries"'))
     const text = JSON.stringify([[...seen.keys], index])
     for (const secret of [session.id, 'alice-in-wonderland', 'the-sid', ISSUER]) expect(text).not.toContain(secret)
+  })
+
+  test('F5.17 a sign-in costs two reads and three writes, a refresh two reads and one write, a request one read', async ({
+    clock,
+  }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const costs: string[] = []
+    const count = async (work: () => unknown) => {
+      const { reads, writes } = seen
+      await work()
+      costs.push(`${seen.reads - reads} ${seen.writes - writes}`)
+    }
+    const set = setOf(clock, { sid: 's1' })
+    const session = sessions.create()
+    await count(() => session.save(set))
+    await count(() => sessions.create().save(setOf(clock, { sid: 's2' })))
+    await count(() => session.save(refreshed(set, 1)))
+    await count(() => sessions.open(session.id).load())
+    expect(costs).toEqual(['2 3', '2 3', '2 1', '1 0'])
   })
 
   test('N19.05 is bounded: of 510 sessions of one user the oldest ten end', async ({ clock }) => {
