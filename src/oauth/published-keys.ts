@@ -1,5 +1,5 @@
 import { TokenResponseError, TransportError } from '../token/index.ts'
-import { type Clock, restAfterFailure, singleFlight, withDeadline } from '../util/index.ts'
+import { type Clock, type RunDetached, restAfterFailure, singleFlight, withDeadline } from '../util/index.ts'
 import type { BackChannel } from './back-channel.ts'
 import { requireJsonAnswer } from './json-answer.ts'
 
@@ -11,8 +11,13 @@ export interface PublishedKeys {
    * @throws TokenResponseError with code `jwks_invalid`; TransportError when no answer comes.
    */
   current(): Promise<readonly Readonly<Record<string, unknown>>[]>
-  /** Asks for newer ones, for a key that is not among those; `undefined` where the server was asked a moment ago, or gives none. */
-  renewed(): Promise<readonly Readonly<Record<string, unknown>>[] | undefined>
+  /**
+   * Newer ones than those, for a key that is not among them; whoever comes while they are asked for waits for them too. `undefined` where the server was asked a
+   * moment ago, or gives none.
+   */
+  renewed(
+    than: readonly Readonly<Record<string, unknown>>[],
+  ): Promise<readonly Readonly<Record<string, unknown>>[] | undefined>
 }
 
 /** What {@link createPublishedKeys} needs. */
@@ -23,6 +28,8 @@ export interface PublishedKeysOptions {
   readonly location: () => Promise<URL>
   readonly channel: BackChannel
   readonly clock: Clock
+  /** Whoever shares a request must not find the user of the first of them in it. */
+  readonly runDetached: RunDetached
 }
 
 type Keys = readonly Readonly<Record<string, unknown>>[]
@@ -42,16 +49,22 @@ const MAX_KEYS = 100
 
 /** Asks for keys when they are first needed. Calls that overlap share one request. */
 export function createPublishedKeys(options: PublishedKeysOptions): PublishedKeys {
-  const { clock } = options
+  const { clock, runDetached } = options
   let known: Keys | undefined
   let knownAt = 0
   let askedAt = Number.NEGATIVE_INFINITY
+  let isAsking = false
 
   const once = singleFlight(async () => {
     askedAt = clock.now()
-    known = await keysFrom(options)
-    knownAt = clock.now()
-    return known
+    isAsking = true
+    try {
+      known = await runDetached(() => keysFrom(options))
+      knownAt = clock.now()
+      return known
+    } finally {
+      isAsking = false
+    }
   })
   const ask = restAfterFailure(once, { clock, ms: PAUSE_MS })
   function usable(): Keys | undefined {
@@ -65,8 +78,10 @@ export function createPublishedKeys(options: PublishedKeysOptions): PublishedKey
       if (old === undefined) return ask()
       return now - askedAt < COOLDOWN_MS ? old : ask().catch(() => old)
     },
-    async renewed() {
-      return clock.now() - askedAt < COOLDOWN_MS ? undefined : ask().catch(() => undefined)
+    async renewed(than) {
+      if (known !== undefined && known !== than) return known
+      if (!isAsking && clock.now() - askedAt < COOLDOWN_MS) return undefined
+      return ask().catch(() => undefined)
     },
   }
 }

@@ -48,6 +48,7 @@ export async function adopted(client: UserClient, adoption: Adoption): Promise<T
     scope,
     accessTokens: [{ shape: shapeOf(client.read()), token, renewAt }],
     startedAt: receivedAt,
+    signedInAt: typeof told?.iat === 'number' ? told.iat * 1000 : undefined,
     claims: login.claims ?? (await transformed(env, change, { ms: env.deadlineMs, code: 'login_invalid' })),
   })
 }

@@ -1,13 +1,14 @@
 import type { ClientDefinitions } from '../client/index.ts'
 import { closedError } from '../source/index.ts'
 import { errorName } from '../telemetry/index.ts'
-import { TransportError } from '../token/index.ts'
+import { StoreError, TransportError } from '../token/index.ts'
 import { readCapped, withDeadline } from '../util/index.ts'
 import { isOffline } from './logout.ts'
 import { type BackChannelLogoutOptions, type LogoutReceiver, logoutReceiver } from './logout-receiver.ts'
 import { type LogoutFault, type LogoutToken, readLogoutToken } from './logout-token.ts'
 import { revokeSet } from './revocation.ts'
 import type { TokenSet } from './token-set.ts'
+import type { UserClient } from './user-client.ts'
 import type { UserTokenManager } from './user-token-manager.ts'
 
 export type { BackChannelLogoutOptions } from './logout-receiver.ts'
@@ -64,7 +65,7 @@ async function received(receiver: LogoutReceiver, request: Request): Promise<Log
   if (typeof token === 'string') return token
   const fault = await check(text, allowed)
   if (fault !== undefined) return fault
-  const settle = await logouts.take(token)
+  const settle = await logouts.take(token, clientId)
   if (settle === undefined) return 'replay'
   try {
     await endSessions(receiver, token)
@@ -78,19 +79,48 @@ async function received(receiver: LogoutReceiver, request: Request): Promise<Log
 
 async function endSessions({ client, sessions }: LogoutReceiver, token: LogoutToken): Promise<void> {
   const { issuer, subject, sid, issuedAt: at } = token
-  const { clientId, clientName } = client.env.oauth
-  const ended = await sessions.end({ issuer, clientId, subject, sid, at })
-  for (const _ of ended) {
-    client.env.telemetry.note({ name: 'session_ended', client: clientName, reason: 'back_channel_logout' })
+  const { oauth, deadlineMs: ms } = client.env
+  const error = (): StoreError =>
+    new StoreError(`expected the sessions to end within ${ms} ms, got no end`, { code: 'store_timeout' })
+  const { onEnded, begin } = revocations(client)
+  try {
+    const ended = await withDeadline(
+      () => sessions.end({ issuer, clientId: oauth.clientId, subject, sid, at }, onEnded),
+      { clock: oauth.clock, ms, error },
+    )
+    for (const set of ended) onEnded(set)
+  } finally {
+    begin()
   }
-  // The server waits for an answer, and may not take requests of this client while it does.
-  const revocable = ended.filter((set) => !isOffline(set))
-  if (revocable.length > 0) client.env.closing.afterwards(() => revokeAll(client.env, revocable))
 }
 
-/** Section 2.7. One after the other: a user may have had many sessions. */
-async function revokeAll(env: LogoutReceiver['client']['env'], sets: readonly TokenSet[]): Promise<void> {
-  for (const set of sets) await revokeSet(env, set)
+/** Whose end is told is revoked, whatever becomes of the others (section 2.7). */
+function revocations(client: UserClient): {
+  readonly onEnded: (set: TokenSet) => void
+  readonly begin: () => void
+} {
+  const { env, name } = client
+  const ended = new Set<TokenSet>()
+  const waiting: TokenSet[] = []
+  let isBegun = false
+  // The server waits for an answer, and may not take requests of this client while it does.
+  function begin(): void {
+    isBegun = true
+    if (waiting.length === 0) return
+    // One after the other: a user may have had many sessions.
+    env.closing.afterwards(async () => {
+      for (const set of waiting.splice(0)) await revokeSet(env, set)
+    })
+  }
+  function onEnded(set: TokenSet): void {
+    if (ended.has(set)) return
+    ended.add(set)
+    env.telemetry.note({ name: 'session_ended', client: name, reason: 'back_channel_logout' })
+    if (!isOffline(set)) waiting.push(set)
+    // What ends after nobody has waited for it any more.
+    if (isBegun) begin()
+  }
+  return { onEnded, begin }
 }
 
 /** The logout token of a form, which has one and no more. */

@@ -72,3 +72,15 @@ export function assertSession(clientName: string, session: unknown): asserts ses
   const message = `client "${clientName}": expected a session with ${SESSION_METHODS.join(', ')}, got ${describe(session)} without ${missing}`
   throw new ConfigurationError(message, { code: 'session_invalid' })
 }
+
+/**
+ * Checks that names are texts that name somebody.
+ *
+ * @throws ConfigurationError with code `option_invalid`.
+ */
+export function assertTexts(subject: string, names: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(names)) {
+    if (typeof value === 'string' && value !== '') continue
+    throw optionInvalid(subject, `${name} to be a text, got ${describe(value)}`)
+  }
+}

@@ -12,20 +12,21 @@ export interface SessionEntry {
 
 /** What is kept under one name. */
 export interface IndexRecord {
-  /** None where there is nothing yet that can be read. */
+  /** None where there is nothing yet. */
   readonly version: number | undefined
   readonly entries: readonly SessionEntry[]
   /** When everything under this name was ended, by the server's clock. */
   readonly loggedOutAt?: number | undefined
 }
 
-/** So many sessions a user may have: what nobody can find any more must not go on, so the oldest ends. */
+/** So many sessions a user may have: what nobody can find any more must not go on. */
 const MAX_ENTRIES = 500
 
-/** Reads a record; what is over is left out. */
-export function indexRecordFrom(text: string | undefined, now: number): IndexRecord {
+/** Reads a record; what is over is left out. Nothing where there is something that was not written here. */
+export function indexRecordFrom(text: string | undefined, now: number): IndexRecord | undefined {
+  if (text === undefined) return { version: undefined, entries: [] }
   const { version, entries, loggedOutAt } = members(text)
-  if (!Number.isSafeInteger(version) || !Array.isArray(entries)) return { version: undefined, entries: [] }
+  if (!Number.isSafeInteger(version) || !Array.isArray(entries)) return undefined
   return {
     version: Number(version),
     entries: entries.filter((entry: unknown): entry is SessionEntry => isEntry(entry) && now < entry.until),
@@ -33,17 +34,17 @@ export function indexRecordFrom(text: string | undefined, now: number): IndexRec
   }
 }
 
-/** The record with a session, and what had to go for it; the same record where it has it already. */
-export function withEntry(
-  record: IndexRecord,
-  entry: SessionEntry,
-): { readonly record: IndexRecord; readonly dropped: readonly SessionEntry[] } {
-  if (record.entries.some((each) => isSame(each, entry))) return { record, dropped: [] }
-  // One key is one session: what was under it is over.
-  const others = record.entries.filter(({ key }) => key !== entry.key)
-  const oldestFirst = [...others, entry].sort((a, b) => a.startedAt - b.startedAt)
-  const tooMany = Math.max(0, oldestFirst.length - MAX_ENTRIES)
-  return { record: { ...record, entries: oldestFirst.slice(tooMany) }, dropped: oldestFirst.slice(0, tooMany) }
+/** The record with a session, the same where it has it already; nothing where there is no room for one more. */
+export function withEntry(record: IndexRecord, entry: SessionEntry): IndexRecord | undefined {
+  if (record.entries.some((each) => isSame(each, entry))) return record
+  const others = othersThan(record, entry)
+  if (others.length >= MAX_ENTRIES) return undefined
+  return { ...record, entries: [...others, entry].sort((a, b) => a.startedAt - b.startedAt) }
+}
+
+/** What else is there, the oldest first. One key is one session: what was under it is over. */
+export function othersThan(record: IndexRecord, { key }: SessionEntry): readonly SessionEntry[] {
+  return record.entries.filter((each) => each.key !== key)
 }
 
 /** The record without some sessions; the same where it has none of them. */
@@ -61,9 +62,9 @@ function isEntry(value: unknown): value is SessionEntry {
   return typeof key === 'string' && typeof startedAt === 'number' && typeof until === 'number'
 }
 
-function members(text: string | undefined): Readonly<Record<string, unknown>> {
+function members(text: string): Readonly<Record<string, unknown>> {
   try {
-    return Object(JSON.parse(text ?? 'null'))
+    return Object(JSON.parse(text))
   } catch {
     return {}
   }

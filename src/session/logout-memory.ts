@@ -7,11 +7,11 @@ import type { LogoutToken } from './logout-token.ts'
 /** Which logout tokens have come before. Only those that are genuine are remembered, so that nobody else can fill the memory. */
 export interface LogoutMemory {
   /**
-   * Takes a token, in this process at once and in the fleet when it is settled; nothing where it was taken before.
+   * Takes a token for one of the clients that it may be for, in this process at once and in the fleet when it is settled; nothing where it was taken before.
    *
    * @returns To be told how the logout ended: a token whose logout failed may come again.
    */
-  take(token: LogoutToken): Promise<((isDone: boolean) => Promise<void>) | undefined>
+  take(token: LogoutToken, clientId: string): Promise<((isDone: boolean) => Promise<void>) | undefined>
 }
 
 /** What {@link createLogoutMemory} needs: that of a manager. */
@@ -29,8 +29,8 @@ export function createLogoutMemory({ store, telemetry, clock = systemClock }: Lo
   const taken = new LRUCache<string, number>({ max: MAX_TOKENS })
   const shared = store && tolerantStore(store, { clock, telemetry: harmless(telemetry ?? noTelemetry) })
   return {
-    async take({ issuer, jti, until }) {
-      const name = await sha256(canonicalText([1, 'logout token', issuer, jti]))
+    async take({ issuer, jti, until }, clientId) {
+      const name = await sha256(canonicalText([1, 'logout token', issuer, clientId, jti]))
       // No await between the look and the claim.
       if (clock.now() < (taken.get(name) ?? 0)) return undefined
       taken.set(name, until)

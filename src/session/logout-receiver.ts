@@ -1,7 +1,7 @@
 import { ALGORITHMS } from '../keys/index.ts'
 import { assertEndpoint, createPublishedKeys, type ServerMetadata } from '../oauth/index.ts'
 import { assertMethods, assertOptions, optionInvalid, TokenResponseError } from '../token/index.ts'
-import { describe, restAfterFailure } from '../util/index.ts'
+import { createDetachedRunner, describe, type RunDetached, restAfterFailure } from '../util/index.ts'
 import type { EndableSessions } from './logout.ts'
 import type { LogoutMemory } from './logout-memory.ts'
 import { createSignatureCheck, type SignatureCheck } from './logout-signature.ts'
@@ -66,24 +66,27 @@ export function logoutReceiver(tokens: unknown, options: BackChannelLogoutOption
   }
   const location = jwksUri === undefined ? undefined : assertEndpoint(SUBJECT, 'jwksUri', jwksUri)
   const { oauth } = client.env
-  const metadata = metadataOf(client)
+  const runDetached = createDetachedRunner()
+  const metadata = metadataOf(client, runDetached)
   const published = createPublishedKeys({
     subject: `client "${name}", keys of the server`,
     location: async () => location ?? keysIn(await metadata()),
     channel: oauth.channel,
     clock: oauth.clock,
+    runDetached,
   })
   const algs = async (): Promise<readonly string[]> => (alg === undefined ? signingAlgs(await metadata()) : [alg])
   return { client, issuer, sessions, logouts: managed.logouts, algs, check: createSignatureCheck(published) }
 }
 
 /** Metadata of the client's server. Where it cannot be had it is not asked for with each token. */
-function metadataOf({ env: { oauth } }: UserClient): () => Promise<ServerMetadata> {
-  const ask = async (): Promise<ServerMetadata> => {
-    // The connections of a certificate are not there before it is.
-    await oauth.certificate?.ready()
-    return oauth.server.metadata()
-  }
+function metadataOf({ env: { oauth } }: UserClient, runDetached: RunDetached): () => Promise<ServerMetadata> {
+  const ask = (): Promise<ServerMetadata> =>
+    runDetached(async () => {
+      // The connections of a certificate are not there before it is.
+      await oauth.certificate?.ready()
+      return oauth.server.metadata()
+    })
   return restAfterFailure(ask, { clock: oauth.clock, ms: PAUSE_MS })
 }
 

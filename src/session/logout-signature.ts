@@ -29,9 +29,10 @@ export function createSignatureCheck(published: PublishedKeys): SignatureCheck {
     return keyOf
   }
   return async (text, algs) => {
-    const first = await verified(text, algs, await keyIn(await published.current()))
+    const current = await published.current()
+    const first = await verified(text, algs, await keyIn(current))
     if (first !== 'kid') return first
-    const newer = await published.renewed()
+    const newer = await published.renewed(current)
     return newer === undefined ? first : verified(text, algs, await keyIn(newer))
   }
 }

@@ -17,12 +17,12 @@ export interface Logout {
 export interface EndableSessions {
   /**
    * Ends them, on all instances, and gives the sets that they had, for their refresh tokens to be revoked. What is kept for jobs (`ofSubject`) with the scope
-   * `offline_access` stays.
+   * `offline_access` stays. `onEnded` is told of each of them as soon as it is over: also where not all of them can be ended.
    *
-   * @throws ConfigurationError with code `option_invalid` where neither subject nor sid is named; StoreError, and what the store throws, when not all of them could
+   * @throws ConfigurationError with code `option_invalid` where neither subject nor sid is named, and for a name that is no text, or an empty one; StoreError, and what the store throws, when not all of them could
    * be ended.
    */
-  end(logout: Logout): Promise<readonly TokenSet[]>
+  end(logout: Logout, onEnded?: (set: TokenSet) => void): Promise<readonly TokenSet[]>
 }
 
 /** Whether the user has granted that the application goes on without them (OpenID Connect Core section 11). */

@@ -1,108 +1,118 @@
-import { localLock, type RecordStore } from '../store/index.ts'
-import { StoreError } from '../token/index.ts'
-import type { Clock } from '../util/index.ts'
-import { type IndexRecord, indexRecordFrom, type SessionEntry, withEntry, withoutEntries } from './index-record.ts'
+import type { RecordStore } from '../store/index.ts'
+import { isEvertokenError, StoreError } from '../token/index.ts'
+import { type Clock, canonicalText, sha256 } from '../util/index.ts'
+import {
+  type IndexRecord,
+  indexRecordFrom,
+  othersThan,
+  type SessionEntry,
+  withEntry,
+  withoutEntries,
+} from './index-record.ts'
+import { type ChangeIndex, createIndexWriter } from './index-writer.ts'
 
 /** Which sessions there are under a name; names are hashes, and so is what is found. */
 export interface SessionIndex {
   /**
    * Names a session. `signedInAt` is by the server's clock.
    *
-   * @returns What was named before and had to go for want of room; `logged_out` where the sign-in is one of those that a logout has ended.
+   * @returns `logged_out` where the sign-in is one of those that a logout has ended; where there is no room, what is there, the oldest first, of which some have to go.
+   * @throws StoreError with code `index_unreadable` or `index_contended`.
    */
-  add(name: string, entry: SessionEntry, signedInAt: number): Promise<readonly SessionEntry[] | 'logged_out'>
+  add(name: string, entry: SessionEntry, signedInAt: number): Promise<Naming>
   /** Takes note of a logout, so that no sign-in of before is named any more, and gives what is named. */
-  logOut(name: string, at: number): Promise<readonly SessionEntry[]>
+  logOut(name: string, at: number): Promise<Named>
   /** What is named, for those who end none of it by this name. */
   find(name: string): Promise<readonly SessionEntry[]>
   remove(name: string, entries: readonly SessionEntry[]): Promise<void>
 }
 
-/** Each time that somebody else was quicker, somebody else has got on. */
-const MAX_TRIES = 100
-/** So long a turn in this process is waited for. */
-const PATIENCE_MS = 500
-const DAY_MS = 24 * 60 * 60 * 1000
-/** More changes than a record sees in a day. */
-const VERSIONS_A_DAY = 2 ** 20
+/** What became of a name. */
+export type Naming = 'named' | 'logged_out' | readonly SessionEntry[]
 
-/** Keeps an index in a record store: every change is made to what was read, or not at all. */
+/** What is named, as far as it can be read. */
+export interface Named {
+  readonly entries: readonly SessionEntry[]
+  readonly isComplete: boolean
+}
+
+/** Keeps an index in a record store: one record for each name, and one beside it for those who cannot read that. */
 export function createSessionIndex(records: RecordStore, clock: Clock): SessionIndex {
-  const inTurn = politely(clock)
+  const change = createIndexWriter(records, clock)
 
-  function change(name: string, changed: (before: IndexRecord) => IndexRecord): Promise<IndexRecord> {
-    return inTurn(name, () => tryToChange(name, changed))
+  /** Changes the one record, or the other where somebody has written it whose key is unknown here: nobody takes away what they cannot read. */
+  async function changeOne(name: string, changed: (before: IndexRecord) => IndexRecord): Promise<void> {
+    const isChanged = (await change(name, changed)) ?? (await change(await besides(name), changed))
+    if (isChanged === undefined) throw indexUnreadable()
   }
-  async function tryToChange(name: string, changed: (before: IndexRecord) => IndexRecord): Promise<IndexRecord> {
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const before = indexRecordFrom(await records.get(name), clock.now())
-      const after = changed(before)
-      if (after === before) return after
-      const version = before.version === undefined ? firstVersion(clock.now(), tries) : before.version + 1
-      // Longer than anything in it counts: whoever has just read it must not find nothing when they write.
-      const expiresAt = Math.max(clock.now(), ...after.entries.map(({ until }) => until)) + DAY_MS
-      if (await records.put(name, JSON.stringify({ ...after, version }), { version, expiresAt })) return after
-    }
-    throw new StoreError(`expected a turn to write which sessions a user has within ${MAX_TRIES} tries, got none`, {
-      code: 'index_contended',
-    })
+  async function read(key: string): Promise<readonly SessionEntry[]> {
+    return indexRecordFrom(await records.get(key), clock.now())?.entries ?? []
   }
 
   return {
     async add(name, entry, signedInAt) {
-      let outcome: readonly SessionEntry[] | 'logged_out' = []
-      await change(name, (before) => {
+      let outcome: Naming = 'named'
+      let others: readonly SessionEntry[] = []
+      const added = (before: IndexRecord): IndexRecord => {
+        others = othersThan(before, entry)
         const isOver = before.loggedOutAt !== undefined && signedInAt <= before.loggedOutAt
-        const { record, dropped } = isOver
-          ? { record: before, dropped: 'logged_out' as const }
-          : withEntry(before, entry)
-        outcome = dropped
-        return record
-      })
-      return outcome
+        const after = isOver ? before : withEntry(before, entry)
+        outcome = isOver ? 'logged_out' : after === undefined ? others : 'named'
+        return after ?? before
+      }
+      try {
+        await changeOne(name, added)
+        return outcome
+      } catch (error) {
+        if (isTooLong(error) && others.length > 0) return others
+        throw error
+      }
     },
     async logOut(name, at) {
-      const { entries } = await change(name, (before) => {
-        const { loggedOutAt = Number.NEGATIVE_INFINITY } = before
-        return at <= loggedOutAt ? before : { ...before, loggedOutAt: at }
-      })
-      return entries
+      const keys = [name, await besides(name)]
+      // In both, whether something is there or not: that is how it shows what cannot be read.
+      const found = await Promise.all(
+        keys.map((key) =>
+          change(key, (before) => {
+            const { loggedOutAt = Number.NEGATIVE_INFINITY } = before
+            return at <= loggedOutAt ? before : { ...before, loggedOutAt: at }
+          }),
+        ),
+      )
+      return { entries: found.flatMap((record) => record?.entries ?? []), isComplete: !found.includes(undefined) }
     },
-    find: async (name) => indexRecordFrom(await records.get(name), clock.now()).entries,
+    async find(name) {
+      return (await Promise.all([read(name), read(await besides(name))])).flat()
+    },
     async remove(name, entries) {
-      await change(name, (before) => withoutEntries(before, entries))
+      if (!(await isTaken(change, name, entries))) await isTaken(change, await besides(name), entries)
     },
   }
 }
 
-/**
- * One task of a name at a time in this process, so that as many compete as there are processes, and not as there are sign-ins. A store that hangs holds up nobody for
- * long: the comparison is what makes a change right, and not the turn.
- */
-function politely(clock: Clock): <T>(name: string, task: () => Promise<T>) => Promise<T> {
-  const lock = localLock()
-  return async (name, task) => {
-    const patience = new AbortController()
-    const cancel = clock.setTimer(() => patience.abort(), PATIENCE_MS)
-    let outcome: ReturnType<typeof task> | undefined
-    const begin = (): ReturnType<typeof task> => {
-      cancel()
-      outcome = task()
-      return outcome
-    }
-    try {
-      return await lock(name, begin, { signal: patience.signal })
-    } catch (error) {
-      if (outcome !== undefined) throw error
-      return task()
-    }
-  }
+/** Takes names away, and tells whether any of them was there. */
+async function isTaken(change: ChangeIndex, key: string, entries: readonly SessionEntry[]): Promise<boolean> {
+  let isThere = false
+  await change(key, (before) => {
+    const after = withoutEntries(before, entries)
+    isThere = after !== before
+    return after
+  })
+  return isThere
 }
 
-/**
- * The version of a record where there is none: higher than those of one that has expired, and the same for two who find nothing at the same time, so that one of them
- * is refused and reads what the other wrote. A record that stays in the way although nobody can read it is written over.
- */
-function firstVersion(now: number, tries: number): number {
-  return Math.floor(now / DAY_MS) * VERSIONS_A_DAY + (tries === 0 ? 0 : Math.min(2 ** tries, VERSIONS_A_DAY / 2))
+/** Records may have less room than we take. */
+function isTooLong(error: unknown): boolean {
+  return isEvertokenError(error) && error.code === 'record_too_long'
+}
+
+/** Whoever is told of it has not ended everything. */
+export function indexUnreadable(): StoreError {
+  return new StoreError('expected to read which sessions a user has, got records that nobody can read here', {
+    code: 'index_unreadable',
+  })
+}
+
+function besides(name: string): Promise<string> {
+  return sha256(canonicalText([1, 'beside', name]))
 }

@@ -1,4 +1,4 @@
-import { assertRecordStore, type RecordStore } from '../store/index.ts'
+import { assertRecordStore, type RecordStore, timedRecords } from '../store/index.ts'
 import { assertCount, assertMethods, assertOptions, ConfigurationError } from '../token/index.ts'
 import { type Clock, describe, systemClock } from '../util/index.ts'
 import { createIndexedSessions } from './indexed-sessions.ts'
@@ -14,6 +14,8 @@ export interface StoredSessionsOptions {
   readonly idleMs?: number | undefined
   /** A session is over so long after the sign-in, whatever happens, in milliseconds. Default 30 days. */
   readonly absoluteMs?: number | undefined
+  /** How long one answer of the records may take, in milliseconds, where they have no deadline of their own. Default 1,000. */
+  readonly deadlineMs?: number | undefined
   readonly clock?: Clock | undefined
 }
 
@@ -31,6 +33,7 @@ export interface StoredSessions extends SubjectSessions, EndableSessions {
 
 const HOUR_MS = 60 * 60 * 1000
 const DAY_MS = 24 * HOUR_MS
+const DEADLINE_MS = 1000
 /** What `create` makes. */
 const ID = /^[\w-]{24}$/
 
@@ -43,13 +46,16 @@ const ID = /^[\w-]{24}$/
 export function storedSessions(records: RecordStore, options: StoredSessionsOptions = {}): StoredSessions {
   const given: unknown = options
   assertRecordStore('storedSessions', records)
-  assertOptions('storedSessions', given, ['idleMs', 'absoluteMs', 'clock'])
+  assertOptions('storedSessions', given, ['idleMs', 'absoluteMs', 'deadlineMs', 'clock'])
   assertCount('storedSessions', 'idleMs', options.idleMs)
   assertCount('storedSessions', 'absoluteMs', options.absoluteMs)
-  if (options.clock !== undefined) assertMethods('storedSessions', { option: 'clock', value: options.clock }, ['now'])
-  const { idleMs = DAY_MS, absoluteMs = 30 * DAY_MS, clock = systemClock } = options
-  const kept = createSessionRecords(records, { idleMs, absoluteMs, clock })
-  const indexed = createIndexedSessions({ records, kept, absoluteMs, clock })
+  assertCount('storedSessions', 'deadlineMs', options.deadlineMs)
+  if (options.clock !== undefined)
+    assertMethods('storedSessions', { option: 'clock', value: options.clock }, ['now', 'setTimer'])
+  const { idleMs = DAY_MS, absoluteMs = 30 * DAY_MS, deadlineMs = DEADLINE_MS, clock = systemClock } = options
+  const timed = timedRecords(records, { subject: 'storedSessions', ms: deadlineMs, clock })
+  const kept = createSessionRecords(timed, { idleMs, absoluteMs, clock })
+  const indexed = createIndexedSessions({ records: timed, kept, absoluteMs, clock })
 
   const ofBrowsers: SessionPlace = { load: kept.load, save: indexed.save, clear: indexed.clear }
   // What is kept for jobs with the user's leave outlives every logout: nobody has to find it.
@@ -69,6 +75,6 @@ export function storedSessions(records: RecordStore, options: StoredSessionsOpti
       return ID.test(id) ? new StoredSession(ofBrowsers, id) : new StoredSession(ofBrowsers)
     },
     ofSubject: (subject) => subjectSession(ofSubjects, subject),
-    end: (logout) => indexed.end(logout),
+    end: indexed.end,
   }
 }

@@ -9,8 +9,8 @@ export function tokenSetFault(set: unknown): string | undefined {
   if (!Number.isSafeInteger(generation)) return 'generation to be a whole number'
   if (typeof client !== 'string' || typeof subject !== 'string') return 'texts for client and subject'
   if (!Number.isFinite(startedAt)) return 'startedAt to be milliseconds since the epoch'
-  const { refreshTokenExpiresAt, sessionExpiresAt, claimedUntil, issuer, jkt, scope, endedBecause } = rest
-  if (![refreshTokenExpiresAt, sessionExpiresAt, claimedUntil].every(isNumberOrAbsent))
+  const { refreshTokenExpiresAt, sessionExpiresAt, claimedUntil, signedInAt, issuer, jkt, scope, endedBecause } = rest
+  if (![refreshTokenExpiresAt, sessionExpiresAt, claimedUntil, signedInAt].every(isNumberOrAbsent))
     return 'numbers for its instants'
   if (![refreshToken, idToken, issuer, jkt, scope, endedBecause].every(isTextOrAbsent)) return 'texts or nothing'
   if (claims !== undefined && (typeof claims !== 'object' || claims === null || Array.isArray(claims))) {

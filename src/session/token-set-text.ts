@@ -35,6 +35,7 @@ export function tokenSetText(set: TokenSet): string {
     subject,
     issuer,
     startedAt,
+    signedInAt: set.signedInAt,
     claimedUntil,
     endedBecause: set.endedBecause,
   }

@@ -37,6 +37,8 @@ export interface TokenSet {
   readonly accessTokens: readonly UserAccessToken[]
   /** When the user signed in, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** The same by the server's clock: `iat` of the ID token that came with the sign-in, in milliseconds since the epoch. */
+  readonly signedInAt?: number | undefined
   /** Until then somebody spends the refresh token, who found no lock to do it under. */
   readonly claimedUntil?: number | undefined
   /** Why the session does not carry on when its access tokens have expired. */
@@ -53,6 +55,7 @@ const OPTIONAL = [
   'jkt',
   'scope',
   'claims',
+  'signedInAt',
   'claimedUntil',
   'endedBecause',
 ] as const
@@ -68,6 +71,7 @@ class RedactedTokenSet implements TokenSet {
   declare readonly jkt?: string | undefined
   declare readonly scope?: string | undefined
   declare readonly claims?: Readonly<Record<string, unknown>> | undefined
+  declare readonly signedInAt?: number | undefined
   declare readonly claimedUntil?: number | undefined
   declare readonly endedBecause?: string | undefined
   readonly accessTokens: readonly UserAccessToken[]

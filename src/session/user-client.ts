@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { type ClientDefinition, type EffectiveRequest, effectiveRequest, shapeOf } from '../client/index.ts'
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { canonicalText, describe, type RunDetached, sha256 } from '../util/index.ts'
+import { clientMark } from './client-mark.ts'
 import { Lineage } from './lineage.ts'
 import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
@@ -48,8 +49,7 @@ export class UserClient {
 
   /** Its name among all clients of all servers, which is the same in every process. */
   get mark(): string {
-    const { issuer = null, tokenEndpoint = null, clientId } = this.definition
-    return canonicalText([issuer, tokenEndpoint, clientId])
+    return clientMark(this.definition)
   }
 
   read(request?: TokenRequest): EffectiveRequest {

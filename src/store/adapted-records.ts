@@ -10,6 +10,7 @@ import {
 } from './adapted-store.ts'
 import { encryptedRecords } from './encrypted-records.ts'
 import { assertRecordWrite, type RecordStore, recordTooLong } from './record-store.ts'
+import { withOwnDeadline } from './timed-records.ts'
 
 /** How records on another machine are kept, encrypted or not. */
 export interface AdaptedRecordsSettings extends AdaptedStoreSettings {
@@ -70,11 +71,11 @@ export function adaptedRecords(
       ? timely
       : encryptedRecords(timely, encryption, { telemetry, clock, maxLength: maxValueBytes })
   // Around the encryption, so that a record is bound to its prefix too.
-  return {
+  return withOwnDeadline({
     get: (key) => records.get(whole + key),
     put: (key, value, write) => records.put(whole + key, value, write),
     delete: (key) => records.delete(whole + key),
-  }
+  })
 }
 
 interface TimelySettings extends PlainStoreSettings {

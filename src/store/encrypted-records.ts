@@ -66,8 +66,9 @@ export function encryptedRecords(
       if (text.length > maxLength) throw recordTooLong(SUBJECT, `${maxLength} characters`)
       const known = newest.of(key)
       if (known !== undefined && known.version >= version) {
-        if ((await get(key)) !== undefined) return false
-        newest.forget(key)
+        // What the store has lost goes back to where it was: who was signed out is not to be signed in again by a late write.
+        if ((await get(key)) === undefined) await putQuietly(records, key, known)
+        return false
       }
       const isWritten = await records.put(key, text, write)
       if (isWritten) newest.saw(key, { text, version, expiresAt })

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHmac } from 'node:crypto'
 import { localLock, memoryRecords, memoryStore, type RecordStore, type TokenStore } from 'evertoken'
 import { backChannelLogout, createUserTokenManager, storedSessions } from 'evertoken/session'
@@ -25,14 +26,14 @@ interface WorldOptions {
   readonly metadata?: Readonly<Record<string, unknown>>
   readonly store?: TokenStore
   readonly size?: number
+  readonly records?: RecordStore
 }
 
 /** Processes that share records, store and lock, each with its endpoint for logouts. */
 async function startWorld(server: HostileServer, clock: TestClock, options: WorldOptions = {}) {
-  const { metadata, store = memoryStore({ clock }), size = 2 } = options
+  const { metadata, store = memoryStore({ clock }), size = 2, records: inner = memoryRecords({ clock }) } = options
   const logoutServer = await createLogoutServer(server, { now: clock.now, ...(metadata && { metadata }) })
   const calls = { records: 0 }
-  const inner = memoryRecords({ clock })
   const faults = { put: undefined as Error | undefined }
   const records: RecordStore = {
     get(name) {
@@ -184,6 +185,22 @@ describe('N19.05 a logout at the server', () => {
     const adopting = rejection(world.tokens.forSession('web', session).adopt(login))
     expect(await whileTimePasses(clock, adopting)).toMatchObject({ name: 'StoreError', code: 'session_superseded' })
     expect(await world.isAlive(session.id)).toBe(false)
+  })
+
+  test('N19.05 the sign-in is remembered by the ID token that came with it, and not by those of refreshes', async ({
+    server,
+    clock,
+  }) => {
+    const world = await startWorld(server, clock)
+    const login = await world.logoutServer.login('alice', { sid: 's1' })
+    const signedInAt = clock.now()
+    await clock.advance(2500)
+    const session = world.sessions.create()
+    await world.tokens.forSession('web', session).adopt(login)
+    expect(await session.load()).toMatchObject({ signedInAt })
+    await clock.advance(HOUR)
+    await world.ask(session.id)
+    expect(await world.sessions.open(session.id).load()).toMatchObject({ signedInAt })
   })
 
   test('N19.06 nobody is signed in: 200 all the same', async ({ server, clock }) => {
@@ -467,6 +484,65 @@ describe('N19.04 logout tokens that come again, or in masses', () => {
     expect(await world.isAlive(id)).toBe(false)
   })
 
+  test('N19.06 N3.01 some sessions cannot be ended: 400, and the refresh tokens of the others are revoked all the same', async ({
+    server,
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    let failing = 0
+    const failable: RecordStore = {
+      ...records,
+      put(name, value, write) {
+        if (value === 'ended' && failing-- === 1) throw new Error('down')
+        return records.put(name, value, write)
+      },
+    }
+    const world = await startWorld(server, clock, { size: 1, records: failable })
+    const users = ['alice', 'alice#2', 'alice#3']
+    for (const user of users) await world.signIn(user)
+    await clock.advance(2000)
+    const token = await signed(key, world.claims({ sub: 'alice' }))
+    failing = 2
+    expect((await world.receive(logoutRequest(token))).status).toBe(400)
+    expect((await world.receive(logoutRequest(token))).status).toBe(200)
+    await world.tokens.close()
+    for (const user of users) expect(world.logoutServer.rotating.isAlive(user)).toBe(false)
+    expect(world.telemetry.events.filter(({ name }) => name === 'session_ended')).toHaveLength(3)
+  })
+
+  test('N19.04 sessions that never answer: 400, and the token may come again', async ({ server, clock }) => {
+    const world = await startWorld(server, clock, { size: 1 })
+    let isHanging = true
+    const receive = backChannelLogout(world.tokens, {
+      client: 'web',
+      sessions: { end: (...logout) => (isHanging ? new Promise(() => {}) : world.sessions.end(...logout)) },
+    })
+    const token = await signed(key, world.claims({ sub: 'alice' }))
+    const stuck = whileTimePasses(clock, receive(logoutRequest(token)), 1000)
+    expect((await stuck).status).toBe(400)
+    expect(world.telemetry.events).toEqual([{ name: 'logout_failed', client: 'web', reason: 'store_timeout' }])
+    isHanging = false
+    expect((await receive(logoutRequest(token))).status).toBe(200)
+  })
+
+  test('N19.04 N19.05 one token for two clients is good once at the endpoint of each', async ({ server, clock }) => {
+    const logoutServer = await createLogoutServer(server, { now: clock.now })
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const members = { issuer: server.origin, tokenEndpoint: undefined }
+    const clients = { web: clientOf(server, members), admin: clientOf(server, { ...members, clientId: 'admin' }) }
+    const tokens = createUserTokenManager({ clients, clock, store: memoryStore({ clock }) })
+    const session = sessions.create()
+    await tokens.forSession('admin', session).adopt(await logoutServer.login('alice', { aud: 'admin' }))
+    await clock.advance(2000)
+    const claims = logoutClaims(server.origin, clock.now(), { sub: 'alice', aud: [CLIENT_ID, 'admin'] })
+    const token = await signed(key, claims)
+    const endpoints = (['web', 'admin'] as const).map((client) => backChannelLogout(tokens, { client, sessions }))
+    const statuses: number[] = []
+    for (const receive of [...endpoints, ...endpoints]) statuses.push((await receive(logoutRequest(token))).status)
+    expect(statuses).toEqual([200, 200, 400, 400])
+    expect(await session.load()).toBeUndefined()
+  })
+
   test.for([
     {
       name: 'unknown keys',
@@ -526,6 +602,50 @@ describe('N19.03 the keys of the server', () => {
     await clock.advance(30_000)
     expect(await send(later)).toBe(200)
     expect(world.logoutServer.jwksRequests).toBe(3)
+  })
+
+  test('N19.03 two logouts with a new key at once are both done, and the keys are asked for once', async ({
+    server,
+    clock,
+  }) => {
+    const world = await startWorld(server, clock, { size: 1 })
+    const next = await createTestKey('RS256', 'next')
+    const ids = [await world.signIn('alice'), await world.signIn('bob'), await world.signIn('carol')]
+    // The keys of before are known.
+    expect((await world.receive(logoutRequest(await signed(key, world.claims({ sub: 'nobody' }))))).status).toBe(200)
+    await clock.advance(60_000)
+    world.logoutServer.keys = [key.publicJwk, next.publicJwk]
+    const requests = await Promise.all(
+      ['alice', 'bob', 'carol'].map(async (sub) => logoutRequest(await signed(next, world.claims({ sub })))),
+    )
+    const responses = await Promise.all(requests.map(world.receive))
+    expect(responses.map(({ status }) => status)).toEqual([200, 200, 200])
+    for (const id of ids) expect(await world.isAlive(id)).toBe(false)
+    expect(world.logoutServer.jwksRequests).toBe(2)
+  })
+
+  test('A1.06 are asked for outside of the context of the first logout, and so is the metadata', async ({
+    server,
+    clock,
+  }) => {
+    await createLogoutServer(server, { now: clock.now })
+    const users = new AsyncLocalStorage<string>()
+    const seen: string[] = []
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const clients = { web: clientOf(server, { issuer: server.origin, tokenEndpoint: undefined }) }
+    const tokens = createUserTokenManager({
+      clients,
+      clock,
+      fetch(input, init) {
+        seen.push(`${new URL(String(input)).pathname} ${users.getStore()}`)
+        return fetch(input, init)
+      },
+    })
+    const receive = backChannelLogout(tokens, { client: 'web', sessions })
+    const token = await signed(key, logoutClaims(server.origin, clock.now(), { sub: 'alice' }))
+    const response = await users.run('request of the server', () => receive(logoutRequest(token)))
+    expect(response.status).toBe(200)
+    expect(seen).toEqual(['/.well-known/openid-configuration undefined', '/jwks undefined'])
   })
 
   test.for([

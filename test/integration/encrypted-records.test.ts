@@ -260,6 +260,17 @@ describe('F6.08 records that come back', () => {
     expect(await encryptedRecords(raw, RING, { clock }).get('key')).toBe('newer')
   })
 
+  it('F6.08 F6.09 does not forget what it has seen where the store has lost it: a late write is none, and the newer one is back', async () => {
+    const { records, raw, expiresAt } = subject()
+    await records.put('key', 'of before', { version: 10, expiresAt })
+    await records.put('key', 'ended', { version: 1010, expiresAt })
+    await raw.delete('key')
+    expect(await records.get('key')).toBeUndefined()
+    expect(await records.put('key', 'late', { version: 11, expiresAt })).toBe(false)
+    expect(await records.get('key')).toBe('ended')
+    expect(await records.put('key', 'next', { version: 1011, expiresAt })).toBe(true)
+  })
+
   it('a process that has not seen the newer one cannot tell', async () => {
     const { raw, another, older } = await withOlder()
     raw.plant('key', older)

@@ -5,12 +5,14 @@ import { type KeyvInstance, keyvRecords } from 'evertoken/stores/keyv'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createRecorder, rejection } from '../support/fixtures.ts'
 import { type KeyvBackend, keyvCases } from '../support/keyv.ts'
-import type { TestedKeyv } from '../support/keyv-versions.ts'
+import { keyvVersions, type TestedKeyv } from '../support/keyv-versions.ts'
 import { itKeepsTheRecordContract } from '../support/record-store-contract.ts'
 import { createTestClock } from '../support/test-clock.ts'
+import { createGate } from '../support/user-fleet.ts'
 
 const encryption = { keys: [{ id: '2026-01', key: randomBytes(32) }] }
 const wallClock = { now: () => Date.now() }
+const DAY = 24 * 60 * 60 * 1000
 const later = (): number => Date.now() + 60_000
 
 for (const { title, name, isMissing, start, version } of keyvCases) {
@@ -58,8 +60,8 @@ for (const { title, name, isMissing, start, version } of keyvCases) {
       await records.put('key', 'value', { version: 1, expiresAt: clock.now() + 60_000 })
       const [text = ''] = (await backend.entries()).values()
       const { expires } = JSON.parse(text)
-      expect(expires).toBeGreaterThan(Date.now() + 50_000)
-      expect(expires).toBeLessThanOrEqual(Date.now() + 60_000)
+      expect(expires).toBeGreaterThan(Date.now() + DAY + 50_000)
+      expect(expires).toBeLessThanOrEqual(Date.now() + DAY + 60_000)
       await clock.advance(60_000)
       expect(await records.get('key')).toBeUndefined()
       expect(await records.put('key', 'again', { version: 0, expiresAt: clock.now() + 60_000 })).toBe(true)
@@ -114,6 +116,74 @@ for (const { title, name, isMissing, start, version } of keyvCases) {
       })
   })
 }
+
+for (const { title, isMissing, start, version } of keyvCases.filter(({ name }) => name === 'SQLite')) {
+  describe.skipIf(isMissing)(`keyvRecords of several processes with ${title}`, () => {
+    let backend: KeyvBackend
+    const processes: RecordStore[] = []
+    beforeAll(async () => {
+      backend = await start(version)
+      const lock = localLock()
+      for (let n = 0; n < 4; n++)
+        processes.push(keyvRecords(await backend.connect(), { plaintext: true, lock, deadlineMs: 5000 }))
+    })
+    afterAll(() => backend?.stop())
+
+    it('F6.02 tries again while another one has the file to itself', async () => {
+      const unlock = await backend.lock?.()
+      const [records] = processes
+      const writing = records?.put('key', 'value', { version: 1, expiresAt: later() })
+      const reading = records?.get('another')
+      setTimeout(() => unlock?.(), 300)
+      expect([await writing, await reading]).toEqual([true, undefined])
+      expect(await records?.get('key')).toBe('value')
+    })
+
+    it('U6 all of 160 writes at once succeed', async () => {
+      const writes = processes.flatMap((records, at) =>
+        Array.from({ length: 40 }, (_, n) =>
+          records.put(`key-${at}-${n}`, 'x'.repeat(3000), { version: 1, expiresAt: later() }),
+        ),
+      )
+      expect(new Set(await Promise.all(writes))).toEqual(new Set([true]))
+    })
+  })
+}
+
+describe.each(keyvVersions)('a Keyv $version that finds a record which has just expired', ({ create }) => {
+  it('U6 F5.10 does not delete what was written in its place meanwhile', async () => {
+    const entries = new Map<string, unknown>()
+    let isSlow = false
+    const opened = createGate()
+    const adapter = (mayBeSlow: boolean) => ({
+      get: async (key: string) => entries.get(key),
+      async set(key: string, value: unknown) {
+        entries.set(key, value)
+        return true
+      },
+      async delete(key: string) {
+        if (mayBeSlow && isSlow) await opened.opened
+        return entries.delete(key)
+      },
+      clear: async () => entries.clear(),
+      on: () => {},
+      opts: {},
+    })
+    const lock = localLock()
+    const [reader, writer] = [true, false].map((mayBeSlow) =>
+      keyvRecords(create(adapter(mayBeSlow)), { plaintext: true, lock }),
+    ) as [RecordStore, RecordStore]
+    await writer.put('key', 'idle', { version: 1, expiresAt: Date.now() + 20 })
+    await expect.poll(() => writer.get('key')).toBeUndefined()
+    isSlow = true
+    const reading = reader.get('key')
+    // The user signs in again; it is the same record, as that of a subject always is.
+    expect(await writer.put('key', 'signed in', { version: 2, expiresAt: later() })).toBe(true)
+    opened.open()
+    expect(await reading).not.toBe('idle')
+    expect(await writer.get('key')).toBe('signed in')
+  })
+})
 
 describe('keyvRecords and its lock', () => {
   /** A Keyv over a map, whose reads and writes take place when the test says so. */

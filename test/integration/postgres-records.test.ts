@@ -92,6 +92,36 @@ describe.skipIf(isMissing)(title, () => {
     expect(await create().get('key')).toBe('value')
   })
 
+  it('U6 says that it has written, whatever the application has its integers made of', async () => {
+    const types = { getTypeParser: (oid: number) => (oid === 23 ? BigInt : pg.types.getTypeParser(oid)) } as never
+    const records = postgresRecords(openPool({ types }), { plaintext: true })
+    expect(await records.put('key', 'value', { version: 1, expiresAt: later() })).toBe(true)
+    expect(await records.put('key', 'value', { version: 1, expiresAt: later() })).toBe(false)
+  })
+
+  it('U6 compares where transactions are "repeatable read" by default, too', async () => {
+    const pool = openPool({ options: '-c default_transaction_isolation=repeatable\\ read' })
+    const processes = Array.from({ length: 4 }, () => postgresRecords(pool, { plaintext: true }))
+    for (let round = 0; round < 50; round++) {
+      const written = await Promise.all(
+        processes.map((records, at) =>
+          records.put('key', `${round}-${at}`, { version: round * 4 + at, expiresAt: later() }),
+        ),
+      )
+      expect(written[3]).toBe(true)
+      expect(await processes[0]?.get('key')).toBe(`${round}-3`)
+    }
+  })
+
+  it('has an index by expiry for each table, also where their names begin alike', async () => {
+    const tables = [1, 2].map((n) => `sessions_of_the_customer_portal_of_the_northern_area_${n}`)
+    for (const table of tables) await owner.query(createRecordsTable(table))
+    const { rows: found } = await owner.query(
+      "SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%(expires_at)%' AND tablename LIKE 'sessions%'",
+    )
+    expect(found.map(({ tablename }) => tablename).sort()).toEqual(tables)
+  })
+
   it('deletes what has expired, a thousand rows with every hundredth write, and nothing else', async () => {
     await owner.query(
       "INSERT INTO evertoken_records SELECT 'old-' || n, 1, '', now() - interval '1 second' FROM generate_series(1, 1500) n",

@@ -1,9 +1,15 @@
-import { memoryRecords, type RecordStore } from 'evertoken'
-import { createTokenSet, type StoredSessions, storedSessions, type TokenSet } from 'evertoken/session'
+import { encryptedRecords, memoryRecords, type RecordStore } from 'evertoken'
+import {
+  createTokenSet,
+  type SessionTokens,
+  type StoredSessions,
+  storedSessions,
+  type TokenSet,
+} from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { rejection, test } from '../support/fixtures.ts'
 import type { TestClock } from '../support/test-clock.ts'
-import { createGate } from '../support/user-fleet.ts'
+import { createGate, whileTimePasses } from '../support/user-fleet.ts'
 
 const ISSUER = 'https://op.example'
 const DAY = 24 * 60 * 60 * 1000
@@ -36,6 +42,12 @@ function setOf(clock: TestClock, { subject = 'alice', sid, aud = 'web', scope }:
   })
 }
 
+/** What a refresh without an ID token makes of a set. */
+function refreshed(set: TokenSet, n: number): TokenSet {
+  const { refreshToken, idToken } = set
+  return createTokenSet({ ...set, generation: set.generation + n, refreshToken, idToken })
+}
+
 function logout(
   clock: TestClock,
   members: { readonly subject?: string; readonly sid?: string; readonly clientId?: string },
@@ -50,14 +62,14 @@ async function signIn(sessions: StoredSessions, set: TokenSet, session = session
 
 /** What is in the records, and how often they were used. */
 function watched(records: RecordStore) {
-  const seen = { keys: new Set<string>(), values: new Map<string, string>(), calls: 0 }
+  const seen = { keys: new Set<string>(), values: new Map<string, string>(), reads: 0, writes: 0 }
   const watching: RecordStore = {
     get(key) {
-      seen.calls++
+      seen.reads++
       return records.get(key)
     },
     put(key, value, write) {
-      seen.calls++
+      seen.writes++
       seen.keys.add(key)
       seen.values.set(key, value)
       return records.put(key, value, write)
@@ -104,6 +116,30 @@ describe('N19.05 sessions by subject and sid', () => {
     expect(await session.load()).toMatchObject({ subject: 'alice' })
   })
 
+  test.for([
+    { name: 'its ID token is for five clients, and it is the last of them', aud: ['a', 'b', 'c', 'd', 'web'] },
+    { name: 'its ID token is for another one too', aud: ['web', 'api'] },
+    { name: 'there is no ID token', aud: undefined },
+  ])(
+    'A1.13 N19.05 a session is that of the client that signed in, and of no other: $name',
+    async ({ aud }, { clock }) => {
+      const sessions = storedSessions(memoryRecords({ clock }), { clock })
+      const set = setOf(clock, aud && { aud })
+      const idToken = aud && set.idToken
+      // As a manager writes it: issuer, token endpoint and client id.
+      const session = await signIn(
+        sessions,
+        createTokenSet({ ...refreshed(set, 0), client: JSON.stringify([ISSUER, null, 'web']), idToken }),
+      )
+      await clock.advance(2000)
+      expect(await sessions.end(logout(clock, { clientId: 'api', subject: 'alice' }))).toEqual([])
+      expect(await sessions.end(logout(clock, { clientId: 'a', subject: 'alice' }))).toEqual([])
+      expect(await session.load()).toBeDefined()
+      expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(1)
+      expect(await session.load()).toBeUndefined()
+    },
+  )
+
   test('A1.13 another user has signed in in the same browser: the logout of the first one is not theirs', async ({
     clock,
   }) => {
@@ -117,33 +153,35 @@ describe('N19.05 sessions by subject and sid', () => {
     expect(await session.load()).toMatchObject({ subject: 'bob' })
   })
 
-  test('F5.13 N19.05 a logout between the name of a new session and its first record: it is not kept', async ({
-    clock,
-  }) => {
-    const records = memoryRecords({ clock })
-    const [named, ended] = [createGate(), createGate()]
-    let puts = 0
-    const slow: RecordStore = {
-      ...records,
-      async put(key, value, write) {
-        // Two names come first.
-        if (++puts === 3) {
-          named.open()
-          await ended.opened
-        }
-        return records.put(key, value, write)
-      },
-    }
-    const session = storedSessions(slow, { clock }).create()
-    const set = setOf(clock, { sid: 's1' })
-    const saving = session.save(set)
-    await named.opened
-    await clock.advance(1000)
-    expect(await storedSessions(records, { clock }).end(logout(clock, { subject: 'alice' }))).toEqual([])
-    ended.open()
-    expect(await saving).toBe(false)
-    expect(await session.load()).toBeUndefined()
-  })
+  test.for([1000, 3 * DAY])(
+    'F5.13 N19.05 a logout between the name of a new session and its first record, %i ms later: it is not kept',
+    async (asleepMs, { clock }) => {
+      const records = memoryRecords({ clock })
+      const [named, ended] = [createGate(), createGate()]
+      let puts = 0
+      const slow: RecordStore = {
+        ...records,
+        async put(key, value, write) {
+          // Two names come first.
+          if (++puts === 3) {
+            named.open()
+            await ended.opened
+          }
+          return records.put(key, value, write)
+        },
+      }
+      const session = storedSessions(slow, { clock, deadlineMs: 10 * DAY }).create()
+      const set = setOf(clock, { sid: 's1' })
+      const saving = session.save(set)
+      await named.opened
+      await clock.advance(1000)
+      expect(await storedSessions(records, { clock }).end(logout(clock, { subject: 'alice' }))).toEqual([])
+      await clock.advance(asleepMs)
+      ended.open()
+      expect(await saving).toBe(false)
+      expect(await session.load()).toBeUndefined()
+    },
+  )
 
   test('F5.13 N19.05 a refresh that was under way is not kept, in whatever order it comes', async ({ clock }) => {
     const sessions = storedSessions(memoryRecords({ clock }), { clock })
@@ -240,6 +278,34 @@ describe('N19.05 sessions by subject and sid', () => {
     expect(await session.load()).toBeUndefined()
   })
 
+  test.for([
+    { name: 'the sign-in itself tells when it was', kept: true, claims: {} },
+    { name: 'only auth_time tells when it was', kept: false, claims: { auth_time: true } },
+  ])(
+    'N19.05 all names are lost, and the refresh brings an ID token of its own: not kept, where $name',
+    async ({ kept, claims }, { clock }) => {
+      const { records, seen } = watched(memoryRecords({ clock }))
+      const sessions = storedSessions(records, { clock })
+      const seconds = () => Math.floor(clock.now() / 1000)
+      const told = { sub: 'alice', sid: 's1', ...(claims.auth_time && { auth_time: seconds() }) }
+      const first = createTokenSet({
+        ...setOf(clock, { sid: 's1' }),
+        idToken: idToken({ ...told, iat: seconds() }),
+        signedInAt: kept ? clock.now() : undefined,
+      })
+      const session = await signIn(sessions, first)
+      for (const [key, value] of seen.values) if (value.includes('"entries"')) await records.delete(key)
+      await clock.advance(5000)
+      expect(await sessions.end(logout(clock, { sid: 's1' }))).toEqual([])
+      await clock.advance(5000)
+      const refreshed = idToken({ ...told, iat: seconds() })
+      expect(
+        await session.save(createTokenSet({ ...first, generation: first.generation + 1, idToken: refreshed })),
+      ).toBe(false)
+      expect(await session.load()).toBeUndefined()
+    },
+  )
+
   test('N19.05 what is kept for jobs stays with offline_access and ends without it', async ({ clock }) => {
     const sessions = storedSessions(memoryRecords({ clock }), { clock })
     const job = sessions.ofSubject({ issuer: ISSUER, clientId: 'web', subject: 'alice' })
@@ -266,6 +332,26 @@ describe('the index of sessions', () => {
     for (const secret of [session.id, 'alice-in-wonderland', 'the-sid', ISSUER]) expect(text).not.toContain(secret)
   })
 
+  test('F5.17 a sign-in costs two reads and three writes, a refresh two reads and one write, a request one read', async ({
+    clock,
+  }) => {
+    const { records, seen } = watched(memoryRecords({ clock }))
+    const sessions = storedSessions(records, { clock })
+    const costs: string[] = []
+    const count = async (work: () => unknown) => {
+      const { reads, writes } = seen
+      await work()
+      costs.push(`${seen.reads - reads} ${seen.writes - writes}`)
+    }
+    const set = setOf(clock, { sid: 's1' })
+    const session = sessions.create()
+    await count(() => session.save(set))
+    await count(() => sessions.create().save(setOf(clock, { sid: 's2' })))
+    await count(() => session.save(refreshed(set, 1)))
+    await count(() => sessions.open(session.id).load())
+    expect(costs).toEqual(['2 3', '2 3', '2 1', '1 0'])
+  })
+
   test('N19.05 is bounded: of 510 sessions of one user the oldest ten end', async ({ clock }) => {
     const { records, seen } = watched(memoryRecords({ clock }))
     const sessions = storedSessions(records, { clock })
@@ -278,6 +364,84 @@ describe('the index of sessions', () => {
     expect(alive.indexOf(true)).toBe(10)
     expect(alive.lastIndexOf(false)).toBe(9)
     expect(Math.max(...[...seen.values.values()].map((value) => value.length))).toBeLessThan(120_000)
+  })
+
+  test('N19.05 A6.08 sessions that have idled out do not push out one that is used every day', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const first = setOf(clock, { sid: 'used' })
+    const used = await signIn(sessions, first)
+    // Each night a robot signs in 25 times in the user's name, and forgets the sessions.
+    for (let day = 1; day <= 20; day++) {
+      for (let n = 0; n < 25; n++) await signIn(sessions, setOf(clock, { sid: `s${day}-${n}` }))
+      await clock.advance(DAY / 2)
+      await signIn(sessions, refreshed(first, day), used)
+      await clock.advance(DAY / 2)
+    }
+    await signIn(sessions, setOf(clock, { sid: 'one more' }))
+    expect(await used.load()).toBeDefined()
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+  })
+
+  test('N19.05 a sign-in that began before 500 others has its name too', async ({ clock }) => {
+    const sessions = storedSessions(memoryRecords({ clock }), { clock })
+    const set = setOf(clock, { sid: 'late' })
+    const late = { ...refreshed(set, 0), idToken: set.idToken, startedAt: clock.now() - 5000 }
+    for (let n = 0; n < 500; n++) await signIn(sessions, setOf(clock, { sid: `s${n}` }))
+    const session = await signIn(sessions, createTokenSet(late))
+    await clock.advance(2000)
+    await sessions.end(logout(clock, { subject: 'alice' }))
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('N19.05 F5.04 a process that is killed while it makes room leaves no session that nobody can find', async ({
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    const sessions = storedSessions(records, { clock })
+    const oldest = await signIn(sessions, setOf(clock, { sid: 'oldest' }))
+    for (let n = 0; n < 499; n++) {
+      await clock.advance(1)
+      await signIn(sessions, setOf(clock, { sid: `s${n}` }))
+    }
+    await clock.advance(1)
+    const killed = createGate()
+    let isDead = false
+    const dying: RecordStore = {
+      get: (key) => (isDead ? new Promise(() => {}) : records.get(key)),
+      put(key, value, write) {
+        if (!value.includes('"entries"')) {
+          isDead = true
+          killed.open()
+        }
+        return isDead ? new Promise(() => {}) : records.put(key, value, write)
+      },
+      delete: (key) => records.delete(key),
+    }
+    const dead = rejection(Promise.resolve(storedSessions(dying, { clock }).create().save(setOf(clock))))
+    await killed.opened
+    await clock.advance(2000)
+    await sessions.end(logout(clock, { subject: 'alice' }))
+    expect(await oldest.load()).toBeUndefined()
+    await whileTimePasses(clock, dead)
+  })
+
+  test('N19.05 F6.07 where its record has no room for 500 the oldest end, and nobody is locked out', async ({
+    clock,
+  }) => {
+    const keys = { keys: [{ id: 'one', key: new Uint8Array(32).fill(1) }] }
+    const records = encryptedRecords(memoryRecords({ clock }), keys, { clock, maxLength: 65_536 })
+    const sessions = storedSessions(records, { clock })
+    const all: SessionTokens[] = []
+    for (let n = 0; n < 400; n++) {
+      await clock.advance(1000)
+      all.push(await signIn(sessions, setOf(clock, { sid: `s${n}` })))
+    }
+    const alive = await Promise.all(all.map(async (session) => (await session.load()) !== undefined))
+    expect(alive.lastIndexOf(false)).toBe(alive.indexOf(true) - 1)
+    const living = alive.filter(Boolean).length
+    expect(living).toBeGreaterThan(200)
+    await clock.advance(2000)
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(living)
   })
 
   test('N19.05 forgets what is over: signed out, or older than a session can be', async ({ clock }) => {
@@ -319,19 +483,23 @@ describe('the index of sessions', () => {
     expect(await sessions.end(logout(clock, { sid: 's2' }))).toHaveLength(1)
   })
 
-  test('N19.05 what stands in its place and cannot be read is written over', async ({ clock }) => {
+  test('N19.05 what stands in its place and was not written here stays: sign-ins go beside it, and a logout ends them and is not done', async ({
+    clock,
+  }) => {
     const { records, seen } = watched(memoryRecords({ clock }))
     await signIn(storedSessions(records, { clock }), setOf(clock, { sid: 's1' }))
-    for (const [name, value] of seen.values) {
-      if (!value.includes('"entries"')) continue
+    const planted = [...seen.values].filter(([, value]) => value.includes('"entries"'))
+    for (const [name, value] of planted) {
       const version = JSON.parse(value).version + 1
       expect(await records.put(name, 'no JSON', { version, expiresAt: clock.now() + DAY })).toBe(true)
     }
     const sessions = storedSessions(records, { clock })
     const session = await signIn(sessions, setOf(clock, { sid: 's1' }))
     await clock.advance(1000)
-    expect(await sessions.end(logout(clock, { sid: 's1' }))).toHaveLength(1)
+    const error = await rejection(sessions.end(logout(clock, { sid: 's1' })))
+    expect(error).toMatchObject({ name: 'StoreError', code: 'index_unreadable' })
     expect(await session.load()).toBeUndefined()
+    for (const [name] of planted) expect(await records.get(name)).toBe('no JSON')
   })
 
   test('N19.05 a store that fails in the middle: the next logout ends the rest', async ({ clock }) => {
@@ -356,6 +524,29 @@ describe('the index of sessions', () => {
     expect(await session.load()).toBeUndefined()
   })
 
+  test('N19.06 a store that fails at one of three: the other two are told of, and the third at the next logout', async ({
+    clock,
+  }) => {
+    const records = memoryRecords({ clock })
+    let ends = 0
+    const failable: RecordStore = {
+      ...records,
+      put(key, value, write) {
+        if (value === 'ended' && ++ends === 2) throw new Error('down for a moment')
+        return records.put(key, value, write)
+      },
+    }
+    const sessions = storedSessions(failable, { clock })
+    for (const sid of ['s1', 's2', 's3']) await signIn(sessions, setOf(clock, { sid }))
+    await clock.advance(1000)
+    const told: (string | undefined)[] = []
+    const end = () => sessions.end(logout(clock, { subject: 'alice' }), ({ refreshToken }) => told.push(refreshToken))
+    await rejection(end())
+    expect(told).toHaveLength(2)
+    expect(await end()).toHaveLength(1)
+    expect(told.sort()).toEqual(['refresh-alice-s1', 'refresh-alice-s2', 'refresh-alice-s3'])
+  })
+
   test('N19.05 a call to the store that hangs holds up other sign-ins of the user for half a second, and nobody else', async ({
     clock,
   }) => {
@@ -376,27 +567,154 @@ describe('the index of sessions', () => {
       delete: (key) => records.delete(key),
     }
     const sessions = storedSessions(hanging, { clock })
-    let isSettled = false
-    const settled = (): void => {
-      isSettled = true
-    }
-    Promise.resolve(sessions.create().save(setOf(clock, { sid: 's1' }))).then(settled, settled)
+    const late = rejection(Promise.resolve(sessions.create().save(setOf(clock, { sid: 's1' }))))
     await bothHang
     isHanging = false
     await signIn(sessions, setOf(clock, { subject: 'bob', sid: 's2' }))
     const waiting = signIn(sessions, setOf(clock, { sid: 's3' }))
-    await clock.untilPending()
+    // Two calls and a turn.
+    await clock.untilPending(3)
     await clock.advance(500)
     const session = await waiting
     await clock.advance(500)
     const elsewhere = storedSessions(records, { clock })
     expect(await elsewhere.end(logout(clock, { sid: 's3' }))).toHaveLength(1)
     expect(await session.load()).toBeUndefined()
-    expect(isSettled).toBe(false)
+    expect(await late).toMatchObject({ name: 'StoreError', code: 'store_timeout' })
   })
 
-  test('N19.05 neither subject nor sid: refused', async ({ clock }) => {
+  test.for([
+    { name: 'neither subject nor sid', members: {} },
+    { name: 'a subject that is null', members: { subject: null } },
+    { name: 'an empty subject', members: { subject: '' } },
+    { name: 'an empty sid', members: { subject: 'alice', sid: '' } },
+    { name: 'a sid that is a number', members: { sid: 5 } },
+    { name: 'no issuer', members: { subject: 'alice', issuer: undefined } },
+    { name: 'no client', members: { subject: 'alice', clientId: '' } },
+    { name: 'no instant', members: { subject: 'alice', at: Number.NaN } },
+  ])('A1.07 N19.05 $name: refused', async ({ members }, { clock }) => {
     const sessions = storedSessions(memoryRecords({ clock }), { clock })
-    expect(await rejection(sessions.end(logout(clock, {})))).toMatchObject({ code: 'option_invalid' })
+    const session = await signIn(sessions, setOf(clock, { subject: 'null' }))
+    await clock.advance(2000)
+    const error = await rejection(sessions.end({ ...logout(clock, {}), ...members } as never))
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'option_invalid' })
+    expect(await session.load()).toBeDefined()
+  })
+
+  test.for([{ subject: undefined }, { subject: null }, { subject: '' }, { clientId: '' }, { issuer: undefined }])(
+    'A1.07 a subject without a name has no session that all such have in common: %o',
+    (members, { clock }) => {
+      const sessions = storedSessions(memoryRecords({ clock }), { clock })
+      const subject = { issuer: ISSUER, clientId: 'web', subject: 'alice', ...members } as never
+      expect(() => sessions.ofSubject(subject)).toThrowError(expect.objectContaining({ code: 'option_invalid' }))
+    },
+  )
+})
+
+describe('N19.05 an index that a process cannot read', () => {
+  test('F6.06 a logout at the process without the new key is not done, takes nothing away, and marks what it can', async ({
+    clock,
+  }) => {
+    const { ahead, behind } = rotating(clock)
+    const session = await signIn(ahead, setOf(clock, { sid: 's1' }))
+    const late = setOf(clock, { sid: 's2' })
+    await clock.advance(3000)
+    const failed = rejection(behind.end(logout(clock, { subject: 'alice' })))
+    expect(await whileTimePasses(clock, failed)).toMatchObject({ name: 'StoreError', code: 'index_unreadable' })
+    expect(await session.load()).toMatchObject({ subject: 'alice' })
+    expect(await whileTimePasses(clock, Promise.resolve(behind.create().save(late)))).toBe(false)
+    expect(await ahead.end(logout(clock, { subject: 'alice' }))).toHaveLength(1)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  test('F6.06 a sign-in at the process without the new key is found, and takes nobody away, on later days too', async ({
+    clock,
+  }) => {
+    const { ahead, behind } = rotating(clock)
+    const first = await signIn(ahead, setOf(clock, { sid: 's1' }))
+    await clock.advance(DAY / 2)
+    await whileTimePasses(clock, signIn(behind, setOf(clock, { sid: 's2' })))
+    await clock.advance(DAY / 4)
+    // All keys are known here.
+    expect(await ahead.end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+    expect(await first.load()).toBeUndefined()
+  })
+
+  test('F6.06 sixty sign-ins of a user in turn at processes of different keys: nobody is locked out, and all are found', async ({
+    clock,
+  }) => {
+    const inner = memoryRecords({ clock })
+    const fleet = [OLD, FRESH].map((key) =>
+      storedSessions(encryptedRecords(inner, { keys: [key] }, { clock }), { clock }),
+    )
+    const signedIn: SessionTokens[] = []
+    for (let n = 0; n < 60; n++) {
+      const signingIn = signIn(fleet[n % 2] as StoredSessions, setOf(clock, { sid: `s${n}` }))
+      signedIn.push(await whileTimePasses(clock, signingIn, 400))
+    }
+    const alive = async () => (await Promise.all(signedIn.map((session) => session.load()))).filter(Boolean)
+    expect(await alive()).toHaveLength(60)
+    await clock.advance(2000)
+    const knowing = storedSessions(encryptedRecords(inner, BOTH, { clock }), { clock })
+    expect(await knowing.end(logout(clock, { subject: 'alice' }))).toHaveLength(60)
+    expect(await alive()).toEqual([])
+  })
+
+  test('N19.05 a store whose reads are a moment behind its writes loses no name', async ({ clock }) => {
+    const inner = memoryRecords({ clock })
+    const stale = new Map<string, string | undefined>()
+    let isBehind = false
+    const replica: RecordStore = { ...inner, get: (key) => (isBehind ? stale.get(key) : inner.get(key)) }
+    const sessions = storedSessions(replica, { clock })
+    const one = await signIn(sessions, setOf(clock, { sid: 's1' }))
+    isBehind = true
+    await clock.advance(50)
+    const saving = signIn(sessions, setOf(clock, { sid: 's2' }))
+    await clock.untilPending()
+    await clock.advance(200)
+    isBehind = false
+    const two = await whileTimePasses(clock, saving)
+    await clock.advance(5000)
+    expect(await sessions.end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+    expect([await one.load(), await two.load()]).toEqual([undefined, undefined])
+  })
+
+  test('N19.05 F5.02 two first sign-ins on both sides of midnight are both found', async ({ clock }) => {
+    const midnight = Math.ceil(clock.now() / DAY + 1) * DAY
+    await clock.advance(midnight - clock.now() + 1)
+    const records = memoryRecords({ clock })
+    const late = { ...clock, now: () => clock.now() - 2 }
+    const [read, written] = [createGate(), createGate()]
+    let reads = 0
+    const slow: RecordStore = {
+      ...records,
+      async get(key) {
+        const found = await records.get(key)
+        if (++reads === 2) read.open()
+        if (reads <= 2) await written.opened
+        return found
+      },
+    }
+    const saving = signIn(storedSessions(slow, { clock }), setOf(clock, { sid: 's2' }))
+    await read.opened
+    const one = await signIn(storedSessions(records, { clock: late }), setOf({ ...clock, ...late }, { sid: 's1' }))
+    written.open()
+    const two = await saving
+    await clock.advance(3000)
+    expect(await storedSessions(records, { clock }).end(logout(clock, { subject: 'alice' }))).toHaveLength(2)
+    expect([await one.load(), await two.load()]).toEqual([undefined, undefined])
   })
 })
+
+const OLD = { id: 'old', key: new Uint8Array(32).fill(1) }
+const FRESH = { id: 'new', key: new Uint8Array(32).fill(2) }
+const BOTH = { keys: [FRESH, OLD] }
+
+/** Two processes while the key changes, one of which does not have the new one yet. */
+function rotating(clock: TestClock): { readonly ahead: StoredSessions; readonly behind: StoredSessions } {
+  const inner = memoryRecords({ clock })
+  return {
+    ahead: storedSessions(encryptedRecords(inner, BOTH, { clock }), { clock }),
+    behind: storedSessions(encryptedRecords(inner, { keys: [OLD] }, { clock }), { clock }),
+  }
+}

@@ -1,7 +1,8 @@
-import { memoryRecords } from 'evertoken'
+import { encryptedRecords, memoryRecords, type RecordStore } from 'evertoken'
 import { type CarriedSession, cookieSessions, type SessionTokens, storedSessions } from 'evertoken/session'
 import { describe, expect, it } from 'vitest'
 import { type CookieJar, createCookieJar } from '../support/cookie-jar.ts'
+import { rejection } from '../support/fixtures.ts'
 import { itKeepsTheSessionContract } from '../support/session-tokens-contract.ts'
 import { createTestClock } from '../support/test-clock.ts'
 import { STARTED_AT, tokenSet } from '../support/token-sets.ts'
@@ -116,5 +117,115 @@ describe('A1.07 the session of a subject', () => {
       error = thrown
     }
     expect(error).toMatchObject({ name: 'ConfigurationError', code: 'subject_invalid' })
+  })
+})
+
+describe('what stands in the place of a session that has ended', () => {
+  const DAY = 24 * HOUR
+  const KEYS = [1, 2].map((n) => ({ id: `key-${n}`, key: new Uint8Array(32).fill(n) }))
+
+  it('U9 F5.10 stays as long as the session could have lasted: a machine that was asleep does not bring it back', async () => {
+    const clock = createTestClock(STARTED_AT)
+    const session = storedSessions(memoryRecords({ clock }), { clock }).create()
+    await session.save(tokenSet())
+    await session.clear()
+    await session.clear()
+    await clock.advance(29 * DAY)
+    expect(await session.save(tokenSet({ generation: STARTED_AT + 1 }))).toBe(false)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  it('F6.05 is remembered as long as somebody could put back what was there', async () => {
+    const clock = createTestClock(STARTED_AT)
+    const inner = memoryRecords({ clock })
+    const planted = new Map<string, string>()
+    const written: string[] = []
+    const raw: RecordStore = {
+      ...inner,
+      get: (key) => planted.get(key) ?? inner.get(key),
+      put(key, value, write) {
+        written.push(key, value)
+        return inner.put(key, value, write)
+      },
+    }
+    const records = encryptedRecords(raw, { keys: KEYS }, { clock })
+    const session = storedSessions(records, { clock, idleMs: 14 * DAY }).create()
+    // Without an issuer it has no names.
+    await session.save(tokenSet({ issuer: undefined }))
+    const [key = '', before = ''] = written
+    await session.clear()
+    await clock.advance(DAY + 1)
+    planted.set(key, before)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  it('F6.06 a session of an unknown key that is newer than the clock here: nobody is told that it has ended', async () => {
+    const clock = createTestClock(STARTED_AT)
+    const inner = memoryRecords({ clock })
+    const ahead = { ...clock, now: () => clock.now() + 2000 }
+    const one = storedSessions(encryptedRecords(inner, { keys: KEYS }, { clock: ahead }), { clock: ahead })
+    const other = storedSessions(encryptedRecords(inner, { keys: KEYS.slice(1) }, { clock }), { clock })
+    const session = one.create()
+    await session.save(tokenSet({ generation: ahead.now(), startedAt: ahead.now() }))
+    await clock.advance(1000)
+    const elsewhere = other.open(session.id)
+    expect(await rejection(Promise.resolve(elsewhere.clear()))).toMatchObject({ code: 'session_unreadable' })
+    expect(await session.load()).toBeDefined()
+    await clock.advance(1000)
+    await elsewhere.clear()
+    expect(await session.load()).toBeUndefined()
+  })
+
+  it('F5.10 a set that is over when it is written stands in the way of older ones', async () => {
+    const clock = createTestClock(STARTED_AT)
+    const session = storedSessions(memoryRecords({ clock }), { clock }).create()
+    await session.save(tokenSet())
+    await clock.advance(60_000)
+    // The server has ended the session, and says so with the refresh.
+    await session.save(tokenSet({ generation: STARTED_AT + 2, sessionExpiresAt: clock.now() }))
+    expect(await session.load()).toBeUndefined()
+    expect(await session.save(tokenSet({ generation: STARTED_AT + 1 }))).toBe(false)
+    expect(await session.load()).toBeUndefined()
+  })
+
+  it('A6.01 of an id that somebody made up next to nothing is left, and that not for long', async () => {
+    const clock = createTestClock(STARTED_AT)
+    const inner = memoryRecords({ clock })
+    const written = new Set<string>()
+    const records: RecordStore = {
+      ...inner,
+      put(key, value, write) {
+        written.add(key)
+        return inner.put(key, value, write)
+      },
+    }
+    const sessions = storedSessions(records, { clock })
+    for (let n = 0; n < 100; n++) {
+      const session = sessions.open(`made-up-${n}`.padEnd(24, '-'))
+      await session.clear()
+      await session.clear()
+    }
+    expect(written.size).toBe(100)
+    await clock.advance(10 * 60_000)
+    const left = await Promise.all([...written].map((key) => inner.get(key)))
+    expect(left.filter((text) => text !== undefined)).toEqual([])
+  })
+
+  it('N19.06 an end whose answer gets lost is one', async () => {
+    const clock = createTestClock(STARTED_AT)
+    const inner = memoryRecords({ clock })
+    const records: RecordStore = {
+      ...inner,
+      async put(key, value, write) {
+        await inner.put(key, value, write)
+        if (value === 'ended') throw new Error('no answer')
+        return true
+      },
+    }
+    const sessions = storedSessions(records, { clock })
+    await sessions.create().save(tokenSet())
+    await clock.advance(1000)
+    const logout = { issuer: 'https://sts.example', clientId: 'web', subject: 'alice', at: clock.now() }
+    expect((await sessions.end(logout)).map(({ refreshToken }) => refreshToken)).toEqual(['refresh-1'])
   })
 })

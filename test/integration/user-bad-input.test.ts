@@ -83,6 +83,7 @@ describe('bad input: storedSessions', () => {
     { what: 'a cache', records: { get() {}, set() {}, delete() {} } },
     { what: 'idleMs', options: { idleMs: 0 } },
     { what: 'absoluteMs', options: { absoluteMs: Number.POSITIVE_INFINITY } },
+    { what: 'deadlineMs', options: { deadlineMs: 0.5 } },
     { what: 'clock', options: { clock: {} } },
     { what: 'another option', options: { ttl: 5 }, code: 'option_unknown' },
   ])('refuses $what', ({ records = memoryRecords(), options, code = 'option_invalid', what }) => {

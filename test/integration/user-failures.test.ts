@@ -1,4 +1,13 @@
-import { ConfigurationError, encryptedRecords, localLock, memoryRecords, StoreError, type WithLock } from 'evertoken'
+import {
+  ConfigurationError,
+  encryptedRecords,
+  localLock,
+  memoryRecords,
+  memoryStore,
+  type RecordStore,
+  StoreError,
+  type WithLock,
+} from 'evertoken'
 import { createUserTokenManager, storedSessions } from 'evertoken/session'
 import { describe, expect } from 'vitest'
 import { createJar } from '../support/carried-jar.ts'
@@ -1119,4 +1128,28 @@ describe('F7.05 a lock that is not to be had', () => {
       expect(server.requests).toHaveLength(0)
     })
   }
+})
+
+test('F6.02 a store of the application that hangs in one process keeps no other process from the session', async ({
+  server,
+  clock,
+}) => {
+  const rotating = createRotatingServer()
+  server.answer = rotating.answer
+  const records = memoryRecords({ clock })
+  let isHanging = false
+  // A connection that is half open, and nobody has told the driver how long that may take.
+  const hanging: RecordStore = { ...records, get: (key) => (isHanging ? new Promise(() => {}) : records.get(key)) }
+  const shared = { clients: { web: clientOf(server) }, lock: localLock(), store: memoryStore({ clock }), clock }
+  const [one, other] = [hanging, records].map((each) =>
+    createUserTokenManager({ ...shared, subjects: storedSessions(each, { clock }) }),
+  ) as [Manager, Manager]
+  const alice = one.forSubject('web', 'alice')
+  await alice.adopt(rotating.login('alice'))
+  await alice.source().getToken()
+  isHanging = true
+  const stuck = rejection(alice.source().getToken({ forceRenewal: true }))
+  expect(await whileTimePasses(clock, stuck, 200)).toMatchObject({ name: 'StoreError', code: 'store_timeout' })
+  const asked = other.forSubject('web', 'alice').source().getToken({ forceRenewal: true })
+  expect(await whileTimePasses(clock, asked, 200)).toMatchObject({ accessToken: 'access-alice-1' })
 })

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { assertMethods, optionInvalid, StoreError } from '../../token/index.ts'
-import { describe } from '../../util/index.ts'
+import { type Clock, delay, describe } from '../../util/index.ts'
 
 /** What is needed of a Keyv of version 5.5 or later that the user has made, and disconnects. */
 export interface KeyvInstance extends KeyvEvents {
@@ -15,12 +15,21 @@ export interface KeyvEvents {
   off(event: 'error', listener: (error: unknown) => void): unknown
 }
 
-/** A Keyv whose methods fail where the store behind it has failed. */
+/**
+ * A Keyv whose methods fail where the store behind it has failed. A file that another process writes to is tried again where the caller says so, by something that throws
+ * when it must not be.
+ */
 export interface KeyvCalls {
   /** What lies under the key, in Keyv's envelope; `UNREADABLE` where its serializer makes nothing of it. */
-  read(key: string): Promise<unknown>
-  write(key: string, value: string, ttlMs: number): Promise<void>
-  remove(key: string): Promise<void>
+  read(key: string, assertWanted?: () => void): Promise<unknown>
+  write(key: string, value: string, options: KeyvWrite): Promise<void>
+  remove(key: string, assertWanted?: () => void): Promise<void>
+}
+
+/** How a value is written. */
+export interface KeyvWrite {
+  readonly ttlMs: number
+  readonly assertWanted?: () => void
 }
 
 /** Stands for an entry that is there and is not what a serializer has written. */
@@ -43,7 +52,7 @@ const calls = /* @__PURE__ */ new AsyncLocalStorage<Call>()
  *
  * @throws ConfigurationError with code `option_invalid`, when it is no Keyv, or one that keeps its errors to itself.
  */
-export function callsOf(keyv: KeyvInstance, subject: string): KeyvCalls {
+export function callsOf(keyv: KeyvInstance, subject: string, clock: Clock): KeyvCalls {
   assertMethods(subject, { option: 'keyv', value: keyv }, ['getRaw', 'set', 'delete', 'on', 'off'])
   if ('opts' in keyv && Object(keyv.opts).emitErrors === false) {
     throw optionInvalid(subject, 'a Keyv that emits its errors, got one with emitErrors: false')
@@ -52,19 +61,19 @@ export function callsOf(keyv: KeyvInstance, subject: string): KeyvCalls {
   keyv.off('error', hear)
   keyv.on('error', hear)
   return {
-    async read(key) {
-      const { result, failure } = await ask(() => keyv.getRaw(key))
+    async read(key, assertWanted) {
+      const { result, failure } = await patiently(() => keyv.getRaw(key), { clock, assertWanted })
       if (failure === undefined || (result !== undefined && result !== null)) return result
       // All that JSON says. The serializers of others fail in ways of their own, which are no different from an outage.
       if (failure === 'SyntaxError') return UNREADABLE
       throw unavailable('get', failure)
     },
-    async write(key, value, ttlMs) {
-      const { result, failure } = await ask(() => keyv.set(key, value, ttlMs))
+    async write(key, value, { ttlMs, assertWanted }) {
+      const { result, failure } = await patiently(() => keyv.set(key, value, ttlMs), { clock, assertWanted })
       if (failure !== undefined || result === false) throw unavailable('set', failure ?? 'false')
     },
-    async remove(key) {
-      const { failure } = await ask(() => keyv.delete(key))
+    async remove(key, assertWanted) {
+      const { failure } = await patiently(() => keyv.delete(key), { clock, assertWanted })
       if (failure !== undefined) throw unavailable('delete', failure)
     },
   }
@@ -78,6 +87,23 @@ function hear(error: unknown): void {
 
 interface Answer<T> extends Call {
   readonly result?: T
+}
+
+/** SQLite gives its file to one writer at a time, and to the others nothing: what it says no more than "busy" to has not taken place. */
+const BUSY = /^SQLITE_BUSY/
+const MAX_TRIES = 20
+const PAUSE_MS = 20
+
+async function patiently<T>(
+  work: () => Promise<T>,
+  { clock, assertWanted }: { readonly clock: Clock; readonly assertWanted: (() => void) | undefined },
+): Promise<Answer<T>> {
+  for (let tries = 1; ; tries++) {
+    const answer = await ask(work)
+    if (assertWanted === undefined || tries === MAX_TRIES || !BUSY.test(answer.failure ?? '')) return answer
+    await delay(clock, PAUSE_MS)
+    assertWanted()
+  }
 }
 
 async function ask<T>(work: () => Promise<T>): Promise<Answer<T>> {

@@ -30,7 +30,8 @@ const SUBJECT = 'keyvRecords'
  * Keyv has no way to compare and write in one step, so a lock stands around both. That is as good as the lock: a process that stops after the comparison for longer
  * than the lease may still overwrite what another one has written meanwhile. `redisRecords` and `postgresRecords` compare where they write.
  *
- * Records are encrypted and bound to prefix and key, as with `encryptedRecords`. Keyv is asked to keep a record for 24.8 days at the most.
+ * Records are encrypted and bound to prefix and key, as with `encryptedRecords`. Keyv is asked to keep a record for a day longer than it counts, and for 24.8 days at
+ * the most: what Keyv finds over it deletes, whatever has been written there meanwhile.
  *
  * Its methods throw StoreError with code `store_unavailable` or `store_timeout`, also where Keyv itself keeps the error from its callers, and what the lock throws.
  *
@@ -44,7 +45,7 @@ export function keyvRecords(keyv: KeyvInstance, options: KeyvRecordsOptions): Re
     createPlain(settings) {
       const { lock } = options
       if (typeof lock !== 'function') throw optionInvalid(SUBJECT, `lock to be a function, got ${describe(lock)}`)
-      return plainRecords({ ...settings, lock, calls: callsOf(keyv, SUBJECT) })
+      return plainRecords({ ...settings, lock, calls: callsOf(keyv, SUBJECT, settings.clock) })
     },
   })
 }

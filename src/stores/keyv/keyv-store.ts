@@ -18,5 +18,7 @@ const SUBJECT = 'keyvStore'
  * `encryption` nor `plaintext: true` is given, or both.
  */
 export function keyvStore(keyv: KeyvInstance, options: AdaptedStoreOptions): TokenStore {
-  return adaptedStore(SUBJECT, options, (settings) => plainStore({ ...settings, calls: callsOf(keyv, SUBJECT) }))
+  return adaptedStore(SUBJECT, options, (settings) =>
+    plainStore({ ...settings, calls: callsOf(keyv, SUBJECT, settings.clock) }),
+  )
 }

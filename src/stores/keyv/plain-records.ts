@@ -21,6 +21,12 @@ interface Found {
   readonly fault?: EntryFault
 }
 
+/**
+ * Keyv deletes what it finds over, whatever has been written there meanwhile. So to Keyv it is over a day later: until then it is we who find it over, and its place is taken
+ * by comparison.
+ */
+const MORE_MS = 24 * 60 * 60 * 1000
+
 /** Lower than any version. */
 const NO_VERSION = -1
 
@@ -36,8 +42,8 @@ export function plainRecords({
   /** Hashed, so that no adapter, collation, sanitizer or limit of 255 characters makes another key of it. */
   const nameOf = async (key: string): Promise<string> => prefix + (await sha256(key))
 
-  async function find(name: string): Promise<Found | undefined> {
-    const found = await calls.read(name)
+  async function find(name: string, assertWanted: () => void): Promise<Found | undefined> {
+    const found = await calls.read(name, assertWanted)
     if (found === undefined || found === null) return undefined
     const text: unknown = found === UNREADABLE ? undefined : Object(found).value
     const [, version, expiresAt, value] = RECORD.exec(typeof text === 'string' ? text : '') ?? []
@@ -51,27 +57,30 @@ export function plainRecords({
 
   return {
     async get(key, signal) {
-      const found = await waitFor(nameOf(key).then(find), signal)
+      const found = await waitFor(
+        nameOf(key).then((name) => find(name, () => signal.throwIfAborted())),
+        signal,
+      )
       // It stays: what is here may be all that there is, and a later write replaces it.
       if (found?.fault !== undefined) telemetry.note({ name: 'entry_ignored', reason: found.fault })
       return found?.value
     },
     async put(key, value, { version, lifetimeMs, signal }) {
       return inTurn(key, signal, async (name, assertHeld) => {
-        const found = await find(name)
+        const found = await find(name, assertHeld)
         if (found !== undefined && found.version >= version) return false
         assertHeld()
         const instant = Math.min(Math.ceil(clock.now() + lifetimeMs), Number.MAX_SAFE_INTEGER)
-        // To Keyv zero is for ever.
-        if (lifetimeMs <= 0) await calls.remove(name)
-        else await calls.write(name, `${version}.${instant}=${value}`, Math.min(lifetimeMs, MAX_TTL_MS))
+        const ttlMs = Math.min(lifetimeMs + MORE_MS, MAX_TTL_MS)
+        if (lifetimeMs <= 0) await calls.remove(name, assertHeld)
+        else await calls.write(name, `${version}.${instant}=${value}`, { ttlMs, assertWanted: assertHeld })
         return true
       })
     },
     async delete(key, signal) {
       await inTurn(key, signal, async (name, assertHeld) => {
         assertHeld()
-        await calls.remove(name)
+        await calls.remove(name, assertHeld)
       })
     },
   }

@@ -46,7 +46,7 @@ export function plainStore({ calls, prefix, maxValueBytes, telemetry, clock }: P
         // To Keyv zero is for ever.
         if (lifetimeMs <= 0) return remove(name)
         const instant = Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER)
-        await calls.write(name, `${instant}=${value}`, Math.min(lifetimeMs, MAX_TTL_MS))
+        await calls.write(name, `${instant}=${value}`, { ttlMs: Math.min(lifetimeMs, MAX_TTL_MS) })
       }),
     delete: (key) => inTurn(key, async () => remove(await nameOf(key))),
   }

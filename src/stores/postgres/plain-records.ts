@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { localLock, type PlainRecords, type PlainStoreSettings } from '../../store/index.ts'
 import { StoreError } from '../../token/index.ts'
 import { sha256, withDeadline } from '../../util/index.ts'
-import { openConnection, type PostgresPool, type Row } from './postgres-pool.ts'
+import { isOvertaken, openConnection, type PostgresPool, type Row } from './postgres-pool.ts'
 
 /** What {@link plainRecords} are made of. */
 export interface PlainRecordsOptions extends PlainStoreSettings {
@@ -56,7 +56,8 @@ export function plainRecords({
         query(sql.put, [await nameOf(key), version, Buffer.from(value), lifetime], signal)
       const { written } = await inTurn(key, put, { signal })
       if (++writes % SWEEP_EVERY === 0) sweep()
-      return written === 1
+      // An application may have its integers made of BigInt, and other servers give this one as a text.
+      return Number(written) === 1
     },
     async delete(key, signal) {
       await inTurn(key, async () => query(sql.delete, [await nameOf(key)], signal), { signal })
@@ -66,19 +67,27 @@ export function plainRecords({
 
 type Query = (text: string, values: readonly unknown[], signal: AbortSignal) => Promise<Row>
 
-/** Statements that are committed each by itself. A connection that failed, or gave no answer, is ended: after a failover another one leads to another server. */
+/** Statements that are committed each by itself, and sent again where somebody else was quicker. A connection that failed, or gave no answer, is ended: after a failover another one leads to another server. */
 function queriesOf(pool: PostgresPool): Query {
   return async (text, values, signal) => {
     const connection = await openConnection(pool, signal)
     let isUsable = false
     try {
-      const row = await connection.ask(text, signal, values)
-      isUsable = true
-      return row
+      for (;;) {
+        const row = await connection.ask(text, signal, values).catch(unlessOvertaken)
+        signal.throwIfAborted()
+        if (row === undefined) continue
+        isUsable = true
+        return row
+      }
     } finally {
       connection.close(isUsable)
     }
   }
+}
+
+function unlessOvertaken(error: unknown): undefined {
+  if (!isOvertaken(error)) throw error
 }
 
 interface Statements {

@@ -133,9 +133,20 @@ function rowFrom(reply: unknown): Row {
   return Object(Array.isArray(rows) ? rows[0] : undefined)
 }
 
+/** `serialization_failure`: somebody else was quicker, and what was asked for has not taken place. Only where transactions are stricter than by default. */
+const SERIALIZATION_FAILURE = '40001'
+const overtaken = /* @__PURE__ */ new WeakSet<object>()
+
+/** Whether a statement may be sent again for that reason. */
+export function isOvertaken(error: unknown): boolean {
+  return overtaken.has(Object(error))
+}
+
 /** Tells what kind of failure it was and nothing more: errors of the client may quote what was sent, and to whom. */
 function failure(expected: string, error: unknown): StoreError {
   const { code, name } = Object(error)
   const came = error instanceof StoreError ? error.message : typeof code === 'string' ? code : String(name)
-  return new StoreError(`postgres: expected ${expected}, got ${came}`, { code: 'store_unavailable' })
+  const told = new StoreError(`postgres: expected ${expected}, got ${came}`, { code: 'store_unavailable' })
+  if (code === SERIALIZATION_FAILURE) overtaken.add(told)
+  return told
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   type AdaptedRecordsOptions,
   type AdaptedRecordsSettings,
@@ -58,13 +59,17 @@ export function createRecordsTable(table?: string): string {
   value bytea NOT NULL,
   expires_at timestamptz NOT NULL
 );
-CREATE INDEX IF NOT EXISTS "${tableOf(table)}_expires_at" ON ${name} (expires_at);
+CREATE INDEX IF NOT EXISTS "${indexOf(table)}" ON ${name} (expires_at);
 `
 }
 
-/** The name without its schema: an index is in that of its table. */
-function tableOf(table: string = TABLE): string {
-  return table.slice(table.indexOf('.') + 1).slice(0, 50)
+/** The server cuts names after 63 bytes. Of two tables whose names begin alike each has an index of its own. */
+function indexOf(table: string = TABLE): string {
+  // Without its schema: an index is in that of its table.
+  const name = table.slice(table.indexOf('.') + 1)
+  if (name.length <= 50) return `${name}_expires_at`
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 8)
+  return `${name.slice(0, 41)}_${hash}_expires_at`
 }
 
 function quoted(subject: string, table: unknown = TABLE): string {
