@@ -26,7 +26,8 @@ const authentication = clientSecretBasic('a-long-enough-secret')
 const place = server.endsWith('/token') ? { tokenEndpoint: server } : { issuer: server }
 const tokens = createUserTokenManager({
   clients: { web: { ...place, clientId: 'machine', authentication } },
-  subjects: storedSessions(shared.records),
+  // All of a fleet, its server and its store share two cores here.
+  subjects: storedSessions(shared.records, { deadlineMs: 30_000 }),
   store: redis === undefined ? shared.store : redisStore(redis, { encryption }),
   lock: redis && redisLock(redis, { leaseMs: 10_000, deadlineMs: 1000 }),
 })
