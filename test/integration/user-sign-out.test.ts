@@ -567,8 +567,9 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
       const [behind] = discoveringFleet(place, { server, clock }, PATIENT) as [Manager]
       const answered = createGate()
       server.answer = withMetadata(server, async (request) => {
+        const answer = await rotating.answer(request)
         if (request.url === '/token') await answered.opened
-        return rotating.answer(request)
+        return answer
       })
       const asked = nextPost(server)
       const refreshing = rejection(one.forSession('web', jar.request()).source().getToken({ forceRenewal: true }))
