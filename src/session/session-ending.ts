@@ -29,8 +29,10 @@ const REVOKED_MARGIN = 10
 
 /** Ends a session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
 export async function signOut(ending: EndingSession, request: TokenRequest | undefined): Promise<void> {
-  const { client, lineage, known } = ending
+  const { client, session, lineage } = ending
   const { env, name } = client
+  // What a request carries is at hand; the machine that it was begun on may be ahead of this one.
+  const known = session.kind === 'carried' ? newestOf(await session.load(), ending.known) : ending.known
   // First of all: from now on nothing that comes for it is kept, here or elsewhere.
   const generation = Math.max(Math.floor(env.oauth.clock.now()), (known?.generation ?? 0) + MARGIN)
   const writing = writeEnd(ending, generation)

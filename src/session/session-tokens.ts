@@ -1,7 +1,7 @@
 import type { Awaitable } from '../util/index.ts'
 import type { TokenSet } from './token-set.ts'
 
-/** Where the tokens of one user session rest, already bound to the request or job that carries it. */
+/** Where the tokens of one user session rest, already bound to the request or job that carries it. Each call may take two seconds; then it counts as failed. */
 export interface SessionTokens {
   /** Names the session among all others; stays the same for as long as it lasts. A sign-in that is saved in the place of another one may change it. */
   readonly id: string

@@ -396,6 +396,23 @@ describe('F5.06 U8 an answer that got lost', () => {
     })
   }
 
+  test('F5.06 S6 carried, and lost twice: another process does not wait, and gets what a server with a grace gives', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer({ hasGrace: true })
+    server.answer = (request) => (request.n <= 2 ? lost(rotating.answer)(request) : rotating.answer(request))
+    const [one, other] = fleetAt(sharedPlace(clock), { server, clock }) as [Manager, Manager]
+    const jar = createJar('browser')
+    const signIn = jar.request()
+    await one.forSession('web', signIn).adopt(rotating.login('alice'))
+    signIn.respond()
+    await clock.advance(HOUR)
+    const [first, second] = [jar.request(), jar.request()]
+    expect(await rejection(one.forSession('web', first).source().getToken())).toMatchObject({ ambiguous: true })
+    expect((await other.forSession('web', second).source().getToken()).accessToken).toBe('access-alice-1')
+  })
+
   test('F5.06 with replay off: one request, an error that says it may have got there, and the next call asks', async ({
     server,
     clock,

@@ -558,6 +558,30 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
       expect(jar.set).toBeUndefined()
     })
 
+    test('A6.06 U9 signed out twice, the second time by a machine whose clock is behind: a refresh that is under way gets nothing', async ({
+      server,
+      clock,
+    }) => {
+      const { rotating, place, fleet, jar } = await carriedIn({ server, clock: createTestClock(clock.now() + 5000) })
+      const [one, other] = fleet as [Manager, Manager]
+      const [behind] = discoveringFleet(place, { server, clock }, PATIENT) as [Manager]
+      const answered = createGate()
+      server.answer = withMetadata(server, async (request) => {
+        const answer = await rotating.answer(request)
+        if (request.url === '/token') await answered.opened
+        return answer
+      })
+      const asked = nextPost(server)
+      const refreshing = rejection(one.forSession('web', jar.request()).source().getToken({ forceRenewal: true }))
+      await asked
+      const leaving = jar.request()
+      await other.forSession('web', leaving).signOut()
+      leaving.respond()
+      await behind.forSession('web', jar.request()).signOut()
+      answered.open()
+      expect(await refreshing).toMatchObject({ reason: 'signed_out' })
+    })
+
     test('N3.05 U9 revoked after another process has refreshed: the newest refresh token dies', async ({
       server,
       clock,
