@@ -636,7 +636,7 @@ describe('N19.05 an index that a process cannot read', () => {
   }) => {
     const inner = memoryRecords({ clock })
     const fleet = [OLD, FRESH].map((key) =>
-      storedSessions(encryptedRecords(inner, { keys: [key] }, { clock }), { clock }),
+      storedSessions(encryptedRecords(inner, { keys: [key] }, { clock }), { clock, ...PATIENT }),
     )
     const signedIn: SessionTokens[] = []
     for (let n = 0; n < 60; n++) {
@@ -671,7 +671,7 @@ describe('N19.05 an index that a process cannot read', () => {
     const stale = new Map<string, string | undefined>()
     let isBehind = false
     const replica: RecordStore = { ...inner, get: (key) => (isBehind ? stale.get(key) : inner.get(key)) }
-    const sessions = storedSessions(replica, { clock })
+    const sessions = storedSessions(replica, { clock, ...PATIENT })
     const one = await signIn(sessions, setOf(clock, { sid: 's1' }))
     isBehind = true
     await clock.advance(50)
@@ -715,12 +715,14 @@ describe('N19.05 an index that a process cannot read', () => {
 const OLD = { id: 'old', key: new Uint8Array(32).fill(1) }
 const FRESH = { id: 'new', key: new Uint8Array(32).fill(2) }
 const BOTH = { keys: [FRESH, OLD] }
+/** Time passes in steps here, and encryption takes real time. */
+const PATIENT = { deadlineMs: 1e9 }
 
 /** Two processes while the key changes, one of which does not have the new one yet. */
 function rotating(clock: TestClock): { readonly ahead: StoredSessions; readonly behind: StoredSessions } {
   const inner = memoryRecords({ clock })
   return {
-    ahead: storedSessions(encryptedRecords(inner, BOTH, { clock }), { clock }),
-    behind: storedSessions(encryptedRecords(inner, { keys: [OLD] }, { clock }), { clock }),
+    ahead: storedSessions(encryptedRecords(inner, BOTH, { clock }), { clock, ...PATIENT }),
+    behind: storedSessions(encryptedRecords(inner, { keys: [OLD] }, { clock }), { clock, ...PATIENT }),
   }
 }
