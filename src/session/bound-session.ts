@@ -1,8 +1,8 @@
 import { ConfigurationError, StoreError } from '../token/index.ts'
 import { type Awaitable, type Clock, describe, withDeadline } from '../util/index.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { isSameUser } from './set-decisions.ts'
-import type { TokenSet } from './token-set.ts'
+import { isSameUser } from './token-set/set-decisions.ts'
+import type { TokenSet } from './token-set/token-set.ts'
 
 /** Whose a session is to be, and where its deadline comes from. */
 interface Binding {

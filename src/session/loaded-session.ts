@@ -1,10 +1,10 @@
 import { boundSession } from './bound-session.ts'
-import { usable } from './latest-set.ts'
-import type { Lineage } from './lineage.ts'
-import { saveCopy } from './save-set.ts'
+import { usable } from './refresh/latest-set.ts'
+import type { Lineage } from './refresh/lineage.ts'
+import { saveCopy } from './refresh/save-set.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import { newestOf } from './set-decisions.ts'
-import type { TokenSet } from './token-set.ts'
+import { newestOf } from './token-set/set-decisions.ts'
+import type { TokenSet } from './token-set/token-set.ts'
 import type { UserClient } from './user-client.ts'
 
 /** A set that was loaded, and when. */

@@ -1,4 +1,4 @@
-import type { LogoutMemory } from './logout-memory.ts'
+import type { LogoutMemory } from './logout/logout-memory.ts'
 import type { UserClient } from './user-client.ts'
 
 /** What functions beside a manager need of it. */

@@ -4,10 +4,10 @@ import type { WithLock } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { TokenRequest } from '../token/index.ts'
 import type { Random } from '../util/index.ts'
-import type { ClaimsTransform } from './claims.ts'
 import type { Closing } from './closing.ts'
+import type { ClaimsTransform } from './login/claims.ts'
+import type { SharedMemory } from './refresh/shared-memory.ts'
 import type { Customized } from './request-customizer.ts'
-import type { SharedMemory } from './shared-memory.ts'
 
 /** What the sessions of one client have in common. */
 export interface SessionEnvironment {

@@ -1,5 +1,5 @@
 import type { Awaitable } from '../util/index.ts'
-import type { TokenSet } from './token-set.ts'
+import type { TokenSet } from './token-set/token-set.ts'
 
 /** Where the tokens of one user session rest, already bound to the request or job that carries it. Each call may take two seconds; then it counts as failed. */
 export interface SessionTokens {

@@ -3,7 +3,7 @@ import { type ClientDefinition, type EffectiveRequest, effectiveRequest, shapeOf
 import { ConfigurationError, type TokenRequest } from '../token/index.ts'
 import { canonicalText, describe, type RunDetached, sha256 } from '../util/index.ts'
 import { clientMark } from './client-mark.ts'
-import { Lineage } from './lineage.ts'
+import { Lineage } from './refresh/lineage.ts'
 import type { SessionEnvironment, SessionRequest } from './session-environment.ts'
 import type { SessionTokens } from './session-tokens.ts'
 
