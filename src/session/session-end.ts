@@ -13,6 +13,7 @@ const TEXTS: Readonly<Record<SessionEnd, string>> = {
   dpop_key_lost: 'expected the key that the refresh token is bound to, got none',
   revoked: 'expected a refresh token, got one that was revoked',
   signed_out: 'expected a session, got one that was signed out',
+  superseded: 'expected the session to take a new sign-in, got a newer one or a logout',
 }
 
 /** What a caller gets whose user has to sign in again. */

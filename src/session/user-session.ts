@@ -1,6 +1,6 @@
 import { closedError, type SlotOptions } from '../source/index.ts'
 import type { Outcome } from '../telemetry/index.ts'
-import { type AccessToken, SessionError, StoreError, type TokenRequest, type TokenSource } from '../token/index.ts'
+import { type AccessToken, SessionError, type TokenRequest, type TokenSource } from '../token/index.ts'
 import { waitFor } from '../util/index.ts'
 import { type EndingSession, revoke, signOut } from './ending/session-ending.ts'
 import { LoadedSession } from './loaded-session.ts'
@@ -55,7 +55,7 @@ export class UserSession {
   /**
    * Begins anew with the set of a login.
    *
-   * @throws StoreError with code `session_superseded`.
+   * @throws SessionError with reason `superseded`.
    */
   async begin(login: TokenSet): Promise<void> {
     const { name, env } = this.#client
@@ -65,9 +65,7 @@ export class UserSession {
     let set = login
     while (!(await this.#takes(set))) {
       if (this.#now >= patientUntil || (await session.load()) !== undefined) {
-        throw new StoreError(`client "${name}": expected the session to take a new sign-in, got a newer one`, {
-          code: 'session_superseded',
-        })
+        throw sessionEnded(name, 'superseded')
       }
       // A sign-out of a moment ago has left a mark that is higher than all that was under way then.
       await pause(env)

@@ -24,7 +24,7 @@ export interface UserTokens {
    * Takes the tokens of a login, whoever made it, and keeps them in the session.
    *
    * @throws ConfigurationError with code `login_invalid` for what lacks a token, a subject or a lifetime that makes sense, for an ID token of another server or client,
-   * and after `forSubject` for a login of somebody else; with `claims_late` where `transformClaims` gives nothing within the client's deadline.
+   * and after `forSubject` for a login of somebody else; with `claims_late` where `transformClaims` gives nothing within the client's deadline. SessionError with reason `superseded` where another sign-in, or a logout at the server, has come first.
    */
   adopt(login: LoginResponse): Promise<void>
   /** What is known of the user now; nothing where there is no session. */

@@ -19,3 +19,5 @@ export type SessionEnd =
   /** The application had the server take back the refresh token. */
   | 'revoked'
   | 'signed_out'
+  /** Another sign-in, or a logout at the server, has come before this one was kept. */
+  | 'superseded'

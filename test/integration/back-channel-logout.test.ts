@@ -183,7 +183,7 @@ describe('N19.05 a logout at the server', () => {
     expect((await world.receive(logoutRequest(await signed(key, world.claims({ sid: 's1' }))))).status).toBe(200)
     const session = world.sessions.create()
     const adopting = rejection(world.tokens.forSession('web', session).adopt(login))
-    expect(await whileTimePasses(clock, adopting)).toMatchObject({ name: 'StoreError', code: 'session_superseded' })
+    expect(await whileTimePasses(clock, adopting)).toMatchObject({ name: 'SessionError', reason: 'superseded' })
     expect(await world.isAlive(session.id)).toBe(false)
   })
 

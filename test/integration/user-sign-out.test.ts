@@ -733,7 +733,7 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     await clock.advance(1)
     await other.forSubject('web', 'alice').adopt({ ...rotating.login('alice'), access_token: 'access-newer' })
     late.open()
-    expect(await first).toMatchObject({ name: 'StoreError', code: 'session_superseded' })
+    expect(await first).toMatchObject({ name: 'SessionError', reason: 'superseded' })
     expect(await textOf(other, 'alice')).toBe('access-newer')
   })
 

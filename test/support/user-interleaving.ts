@@ -156,7 +156,7 @@ export async function openUserInterleaving({
       .adopt(server.login(userOf(place), clock.now()))
       .catch((error) => {
         // Somebody else has signed in here within the same millisecond.
-        if (error.code !== 'session_superseded') throw error
+        if (error.reason !== 'superseded') throw error
       })
     respond()
   }

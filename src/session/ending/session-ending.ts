@@ -81,7 +81,7 @@ async function knownSets({ client, session, known }: EndingSession): Promise<rea
  * Has the server take back the refresh token, while nobody refreshes; gives what is left of the session: access tokens go on until they expire or are
  * taken back with it.
  *
- * @throws SessionError where there is none; StoreError with code `session_superseded`.
+ * @throws SessionError where there is none; StoreError with code `session_contended`.
  */
 export function revoke(ending: EndingSession, request: TokenRequest | undefined): Promise<TokenSet> {
   const { client, lineage } = ending
@@ -143,6 +143,6 @@ async function endByComparison(ending: EndingSession): Promise<Revoked> {
 
 function superseded(clientName: string): StoreError {
   return new StoreError(`client "${clientName}": expected to end the session, got a newer one every time`, {
-    code: 'session_superseded',
+    code: 'session_contended',
   })
 }
