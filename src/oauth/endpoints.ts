@@ -5,6 +5,7 @@ import type { TokenResponse } from './token-response.ts'
 
 // The protocol engine is loaded when something is first sent: a program that starts does not wait for it.
 let tokenEndpoint: typeof import('./token-endpoint.ts') | undefined
+let revocation: typeof import('./revocation.ts') | undefined
 
 /**
  * Sends one token request and checks the answer: one attempt, no redirect, at most 1 MiB (RFC 6749 section 3.2).
@@ -25,6 +26,6 @@ export async function requestToken(client: OAuthClient, request: TokenEndpointRe
  * TokenEndpointError when it refuses; TransportError when no answer comes.
  */
 export async function revokeToken(client: OAuthClient, request: RevocationRequest): Promise<void> {
-  const endpoint = await import('./revocation.ts')
-  return endpoint.revokeToken(client, request)
+  revocation ??= await import('./revocation.ts')
+  return revocation.revokeToken(client, request)
 }

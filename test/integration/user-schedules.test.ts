@@ -42,4 +42,15 @@ describe('A1.01 interleaved users', () => {
     expect(message).toMatch(new RegExp(`^seed ${seed}, schedule \\d+: [uv]\\d+ asked for \\S+, got \\S+somebody-else`))
     expect(await messageOf()).toBe(message)
   })
+
+  test('F11.02 a seed plays the same schedules again, whatever else the machine has to do', async () => {
+    const played: unknown[] = []
+    for (let run = 0; run < 3; run++) {
+      vi.stubGlobal('crypto', synchronousCrypto(seed))
+      const interleaving = await openUserInterleaving({ seed })
+      for (let n = 0; n < 3; n++) await interleaving.runSchedule(n)
+      played.push({ ...interleaving.counts })
+    }
+    expect(played).toEqual([played[0], played[0], played[0]])
+  })
 })

@@ -4,6 +4,7 @@ import {
   localLock,
   memoryRecords,
   memoryStore,
+  none,
   type TokenRequest,
 } from 'evertoken'
 import { createUserTokenManager, type SessionTokens, storedSessions, type UserTokens } from 'evertoken/session'
@@ -106,6 +107,7 @@ export async function openUserInterleaving({
     },
   }
   const processes = [createUserTokenManager(shared), createUserTokenManager(shared)] as const
+  await loadAll()
 
   const places = Array.from({ length: PLACES }, (_, i): Place => {
     const nothing = { session: undefined, respond() {} }
@@ -260,4 +262,18 @@ export async function openUserInterleaving({
     counts,
     reuses: server.reuses,
   }
+}
+
+/** Has the library load what it loads when it is first needed: that takes real time, in which time would pass here while something is under way. */
+async function loadAll(): Promise<void> {
+  const warm = createUserTokenManager({
+    subjects: storedSessions(memoryRecords()),
+    clients: { web: { tokenEndpoint: 'https://as.example/token', clientId: 'web', authentication: none() } },
+    fetch: async () => Response.json({ access_token: 'access', token_type: 'Bearer' }),
+  })
+  const user = warm.forSubject('web', 'nobody')
+  await user.adopt({ access_token: 'access', refresh_token: 'refresh', subject: 'nobody' })
+  await user.source().getToken({ forceRenewal: true })
+  await user.signOut()
+  await warm.close()
 }
