@@ -63,30 +63,22 @@ export class UserSession {
     const before = await this.#loaded.lineage
     const patientUntil = this.#now + PATIENCE_MS
     let set = login
-    while (!(await this.#takes(set))) {
-      if (this.#now >= patientUntil || (await session.load()) !== undefined) {
-        throw sessionEnded(name, 'superseded')
-      }
+    while (!(await session.save(set))) {
+      if (this.#now >= patientUntil || (await session.load()) !== undefined) throw sessionEnded(name, 'superseded')
       // A sign-out of a moment ago has left a mark that is higher than all that was under way then.
       await pause(env)
       set = changedSet(login, { generation: Math.floor(this.#now) })
     }
-    const lineage = await this.#loaded.lineage
+    // The session may have got another id by that: who has the one before must not come to these tokens.
+    const lineage = await this.#client.lineageOf(session)
+    // Signed out while it was saved: others may have spent its refresh token, so it is not offered once more.
+    if (!lineage.begin(set)) throw sessionEnded(name, 'superseded')
+    this.#loaded.beginWith(set, lineage)
     if (session.kind !== 'carried' && lineage === before) return
     // Nothing that is under way for the one before may reach the browser any more.
     if (lineage !== before) before.endWith('signed_out', set.generation - 1)
     // A cookie is not compared: requests of the user before have to hear of it otherwise.
     await env.memory.markEnded(before.id, set.generation - 1)
-  }
-
-  async #takes(set: TokenSet): Promise<boolean> {
-    const { session } = this.#loaded
-    if (!(await session.save(set))) return false
-    // The session may have got another id by that: who has the one before must not come to these tokens.
-    const lineage = await this.#client.lineageOf(session)
-    if (!lineage.begin(set)) return false
-    this.#loaded.beginWith(set, lineage)
-    return true
   }
 
   async signOut(request?: TokenRequest): Promise<void> {

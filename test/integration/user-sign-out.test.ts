@@ -716,6 +716,32 @@ describe('F5.13 N3.05 U9 sign-out and revocation while another process refreshes
     for (const manager of [one, other]) expect(await textOf(manager, 'alice')).toBe('access-alice-0')
   })
 
+  test('F5.13 a sign-in that is signed out while it is saved stays so: its refresh token, which others may have spent, is not offered once more', async ({
+    server,
+    clock,
+  }) => {
+    const rotating = createRotatingServer()
+    server.answer = withMetadata(server, rotating.answer)
+    const place = sharedPlace(clock)
+    const [one, other] = discoveringFleet(place, { server, clock }, PATIENT) as [Manager, Manager]
+    const [saved, goesOn] = [createGate(), createGate()]
+    place.reach = (step) => {
+      if (step !== 'after save') return undefined
+      place.reach = () => {}
+      saved.open()
+      return goesOn.opened
+    }
+    const adopting = rejection(one.forSubject('web', 'alice').adopt(rotating.login('alice')))
+    await saved.opened
+    await one.forSubject('web', 'alice').signOut()
+    goesOn.open()
+    expect(await whileTimePasses(clock, adopting)).toMatchObject({ name: 'SessionError', reason: 'superseded' })
+    await clock.advance(5000)
+    for (const manager of [one, other])
+      expect(await rejection(textOf(manager, 'alice'))).toMatchObject({ name: 'SessionError' })
+    expect(rotating.isAlive('alice')).toBe(false)
+  })
+
   test('U9 a sign-in that finds a newer one there is refused at once', async ({ server, clock }) => {
     const rotating = createRotatingServer()
     const place = sharedPlace(clock)
