@@ -76,7 +76,7 @@ describe('memoryRecords', () => {
   })
 })
 
-describe('encryptedRecords', () => {
+describe('C3 encryptedRecords', () => {
   itKeepsTheRecordContract(() => {
     const clock = createTestClock()
     const shared = memoryRecords({ clock })

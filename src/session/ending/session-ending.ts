@@ -6,7 +6,7 @@ import { followed } from '../refresh/latest-set.ts'
 import type { Lineage } from '../refresh/lineage.ts'
 import { sessionEnded } from '../session-end.ts'
 import type { SessionTokens } from '../session-tokens.ts'
-import { endedSet, newestOf, signedOutSet } from '../token-set/set-decisions.ts'
+import { END_MARGIN, endedSet, newestOf, signedOutSet } from '../token-set/set-decisions.ts'
 import { changedSet, type TokenSet } from '../token-set/token-set.ts'
 import type { UserClient } from '../user-client.ts'
 import { revokeSet } from './revocation.ts'
@@ -22,9 +22,7 @@ export interface EndingSession {
 
 /** So often a session is ended that others go on refreshing. */
 const MAX_TRIES = 5
-/** More refreshes than may be under way: another machine's clock may be ahead of ours, and the sign-in with it. */
-const MARGIN = 1000
-/** The same for a session that goes on with its access tokens, and must not seem newer than the next sign-in. */
+/** Instead of the usual margin, for a session that goes on with its access tokens and must not seem newer than the next sign-in. */
 const REVOKED_MARGIN = 10
 
 /** Ends a session here and in the whole fleet, and has the server take back its tokens as well as that can be done. */
@@ -34,7 +32,7 @@ export async function signOut(ending: EndingSession, request: TokenRequest | und
   // What a request carries is at hand; the machine that it was begun on may be ahead of this one.
   const known = session.kind === 'carried' ? newestOf(await session.load(), ending.known) : ending.known
   // First of all: from now on nothing that comes for it is kept, here or elsewhere.
-  const generation = Math.max(Math.floor(env.oauth.clock.now()), (known?.generation ?? 0) + MARGIN)
+  const generation = Math.max(Math.floor(env.oauth.clock.now()), (known?.generation ?? 0) + END_MARGIN)
   const writing = writeEnd(ending, generation)
   lineage.endWith('signed_out', generation, writing)
   const last = await writing
@@ -116,7 +114,7 @@ async function endCarried(ending: EndingSession): Promise<Revoked> {
   // What is left is not over: its access tokens may be used until they expire.
   const left = changedSet(endedSet(before, 'revoked', oauth.clock.now()), { generation: mark + 1 })
   await forbidSuccessors(env, sets, left)
-  if (!(await session.save(left))) throw superseded(name)
+  if (!(await session.save(left))) throw contended(name)
   lineage.learned(left)
   return { before, left }
 }
@@ -138,11 +136,11 @@ async function endByComparison(ending: EndingSession): Promise<Revoked> {
     // Another process has refreshed it meanwhile.
     latest = lineage.held
   }
-  throw superseded(name)
+  throw contended(name)
 }
 
-function superseded(clientName: string): StoreError {
-  return new StoreError(`client "${clientName}": expected to end the session, got a newer one every time`, {
+function contended(clientName: string): StoreError {
+  return new StoreError(`client "${clientName}": expected to end the session, got a newer one`, {
     code: 'session_contended',
   })
 }

@@ -1,5 +1,6 @@
 import type { RecordStore, RecordWrite } from '../../store/index.ts'
 import { StoreError } from '../../token/index.ts'
+import { END_MARGIN } from '../token-set/set-decisions.ts'
 import type { TokenSet } from '../token-set/token-set.ts'
 import {
   ABSENT,
@@ -12,8 +13,6 @@ import {
   versionOf,
 } from './session-record.ts'
 
-/** More writes than may be under way. */
-const MARGIN = 1000
 /** Each time a refresh was quicker; there are no more than a few under way. */
 const MAX_TRIES = 20
 
@@ -46,7 +45,7 @@ export function createEndOfRecord(records: RecordStore, lifetime: SessionLifetim
       const set = livingRecord(text, lifetime)?.set
       if (set !== undefined && (!isMeant(set) || (isBlind && set.generation >= began))) return undefined
       // Higher than what any refresh of this session may still write; a clock that is behind must not keep a session from its end.
-      const generation = set === undefined ? now : Math.max(now, set.generation + MARGIN)
+      const generation = set === undefined ? now : Math.max(now, set.generation + END_MARGIN)
       const { mark, expiresAt } = markFor(text, until)
       if (await putMark(records, { key, mark, version: versionOf(generation, LAST_VERSION), expiresAt })) return set
       // Somebody else has ended it.

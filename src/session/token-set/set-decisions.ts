@@ -2,6 +2,9 @@ import { idTokenClaims, sessionExpiryIn, type TokenResponse } from '../../oauth/
 import { type AccessToken, isSameToken } from '../../token/index.ts'
 import { changedSet, type TokenSet, type UserAccessToken } from './token-set.ts'
 
+/** More writes of one session than may be under way: an end that is so far above the last one that is known is above them all. */
+export const END_MARGIN = 1000
+
 /** Which token of a set somebody wants. */
 export interface Wanted {
   readonly shape: string
